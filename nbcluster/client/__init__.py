@@ -1,0 +1,1 @@
+"""What a program holds of a cluster: the async client, and its synchronous face."""

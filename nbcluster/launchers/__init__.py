@@ -1,0 +1,1 @@
+"""Ways to start engine processes somewhere; plug-ins of a few verbs."""

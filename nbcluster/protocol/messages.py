@@ -1,0 +1,435 @@
+"""The messages between a client and the controller, as frozen values in two closed unions.
+
+A request carries an id in its Jupyter header; its one answer names that id as parent. Notices
+come unasked: they tell the owner of a task what became of it, or every client what became of an engine.
+Knows no sockets and no bytes; see codec.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Raw, Struct, field
+
+from nbcluster.ids import CellId, ClientId, EngineNumber, Incarnation, TaskId
+
+PROTOCOL_VERSION = 1
+"""Raised with every change that an older peer cannot read."""
+
+
+# -- parts of messages ------------------------------------------------------------------------
+
+
+class KernelSpecRef(Struct, frozen=True):
+    """Which kernel an engine runs and how. `kernel` "" is the interpreter that started the cluster."""
+
+    kernel: str = ""
+    tags: tuple[str, ...] = ()
+    resources: dict[str, float] = {}
+    env: dict[str, str] = {}
+    cwd: str = ""
+    path: tuple[str, ...] = ()
+    """Entries that a Python engine puts before its own sys.path."""
+    launcher: str = "local"
+
+
+class EngineStatus(Struct, frozen=True):
+    """One engine as everyone may see it. Memory in bytes, cpu in percent of one core, times in epoch seconds."""
+
+    number: EngineNumber
+    incarnation: Incarnation
+    state: str
+    """starting, idle, busy, restarting, stopping, failed."""
+    name: str = ""
+    host: str = ""
+    pid: int | None = None
+    kernel: str = ""
+    language: str = ""
+    tags: tuple[str, ...] = ()
+    resources: dict[str, float] = {}
+    memory: int | None = None
+    cpu: float | None = None
+    running: str | None = None
+    """What it runs now: the first line of the cell."""
+    running_since: float | None = None
+    starts: int = 0
+    started: float | None = None
+    can_call: bool = False
+    """Whether it loads nbcluster and so carries values and targeted interrupts."""
+    connection_file: str = ""
+    note: str = ""
+    """Why it is in this state, where that needs a sentence (the stderr of a failed start)."""
+
+
+class ClusterStatus(Struct, frozen=True):
+    """A cluster as a whole."""
+
+    name: str
+    pid: int
+    host: str
+    directory: str
+    version: str
+    started: float
+    idle_timeout: float | None
+    engines: tuple[EngineStatus, ...]
+    clients: tuple[str, ...]
+    """The labels of the connected clients."""
+    queued: int
+    running: int
+    pids: tuple[int, ...] = ()
+    """Every process of the cluster: supervisor, controller, engines."""
+
+
+class Succeeded(Struct, frozen=True, tag=True):
+    """The cell ran to its end. `values` are pickles of what was asked for, "" the last expression's."""
+
+    execution_count: int = 0
+    values: dict[str, bytes] = {}
+    unsent: dict[str, str] = {}
+    """Names whose value was not sent, with the reason."""
+    payload: tuple[dict[str, Any], ...] = ()
+
+
+class Raised(Struct, frozen=True, tag=True):
+    """The user's code raised. `traceback` is as the kernel drew it."""
+
+    ename: str
+    evalue: str
+    traceback: tuple[str, ...] = ()
+
+
+class Lost(Struct, frozen=True, tag=True):
+    """The engine ended under the task."""
+
+    reason: str
+
+
+class Cancelled(Struct, frozen=True, tag=True):
+    """The task was cancelled: before it ran, or by an interrupt that its owner asked for."""
+
+    reason: str
+    raised: Raised | None = None
+
+
+class TimedOut(Struct, frozen=True, tag=True):
+    """The task ran longer than its limit (seconds) and was interrupted, or given up when it would not end."""
+
+    seconds: float
+    raised: Raised | None = None
+
+
+Outcome = Succeeded | Raised | Lost | Cancelled | TimedOut
+
+
+class TaskPlace(Struct, frozen=True):
+    """A task and the engine that it is bound to; None until the scheduler has chosen one."""
+
+    task: TaskId
+    engine: EngineNumber | None
+
+
+# -- requests: client to controller -----------------------------------------------------------
+
+
+class Hello(Struct, frozen=True, tag=True):
+    """The first word of a client."""
+
+    client: ClientId
+    label: str
+    protocol: int = PROTOCOL_VERSION
+    version: str = ""
+    python: str = ""
+    language: str = "python"
+
+
+class Goodbye(Struct, frozen=True, tag=True):
+    """The client leaves; its running tasks go on."""
+
+
+class Beat(Struct, frozen=True, tag=True):
+    """The client lives."""
+
+
+class SubmitCell(Struct, frozen=True, tag=True):
+    """Run code on each target. `targets` is text in the grammar of core.targets, "" for the default."""
+
+    cell: CellId
+    code: str
+    targets: str = ""
+    label: str = ""
+    allow_stdin: bool = False
+    silent: bool = False
+    timeout: float | None = None
+    fail_fast: bool = False
+    startup: bool = False
+    """Also run it on every matching engine that joins or restarts later, until the owner's cluster ends."""
+    want_value: bool = False
+    """Send the value of the last expression home with the outcome."""
+    push: dict[str, bytes] = {}
+    """Pickles to bind in the namespace before the code runs."""
+    pull: tuple[str, ...] = ()
+    """Names whose values are sent home with the outcome."""
+
+
+class CancelTasks(Struct, frozen=True, tag=True):
+    """Interrupt what runs and withdraw what waits. Answered at once; the outcomes come as TaskDone."""
+
+    tasks: tuple[TaskId, ...]
+    reason: str = "cancelled by its owner"
+    force: bool = False
+    """Restart an engine that does not give up the task within the grace time."""
+
+
+class CancelAll(Struct, frozen=True, tag=True):
+    """Cancel every task of this client."""
+
+
+class InterruptEngines(Struct, frozen=True, tag=True):
+    """Interrupt whatever runs there now, whoever sent it."""
+
+    targets: str = ""
+
+
+class SignalEngines(Struct, frozen=True, tag=True):
+    """Send a POSIX signal to the engine processes."""
+
+    signum: int
+    targets: str = ""
+
+
+class AddEngines(Struct, frozen=True, tag=True):
+    """Start n more engines, or as many as bring those of this kind up to n when `up_to` is true."""
+
+    n: int
+    spec: KernelSpecRef = field(default_factory=KernelSpecRef)
+    up_to: bool = False
+
+
+class RemoveEngines(Struct, frozen=True, tag=True):
+    """Stop engines for good."""
+
+    targets: str
+
+
+class ScaleEngines(Struct, frozen=True, tag=True):
+    """Add engines, or remove idle ones and then those with the highest numbers, until there are n."""
+
+    n: int
+    spec: KernelSpecRef = field(default_factory=KernelSpecRef)
+
+
+class RestartEngines(Struct, frozen=True, tag=True):
+    """End these engines' processes and start new ones under the same numbers."""
+
+    targets: str = ""
+
+
+class Describe(Struct, frozen=True, tag=True):
+    """Ask for a ClusterStatus. `usage` also measures memory and CPU."""
+
+    usage: bool = False
+
+
+class Complete(Struct, frozen=True, tag=True):
+    """Ask an engine's kernel for completions. Answered by KernelReply within `timeout` seconds or not at all."""
+
+    code: str
+    cursor_pos: int
+    targets: str = ""
+    timeout: float = 0.3
+
+
+class Inspect(Struct, frozen=True, tag=True):
+    """Ask an engine's kernel what a name is."""
+
+    code: str
+    cursor_pos: int
+    detail_level: int = 0
+    targets: str = ""
+    timeout: float = 0.3
+
+
+class SendInput(Struct, frozen=True, tag=True):
+    """What the user typed for an InputWanted."""
+
+    task: TaskId
+    value: str
+
+
+class SendComm(Struct, frozen=True, tag=True):
+    """A comm message (comm_open, comm_msg, comm_close) for an engine. Buffers ride in the frames."""
+
+    engine: EngineNumber
+    msg_type: str
+    content: Raw
+    metadata: dict[str, Any] = {}
+
+
+class ReadLog(Struct, frozen=True, tag=True):
+    """The last lines of a log: an engine's, or the controller's own when `engine` is None."""
+
+    engine: EngineNumber | None = None
+    lines: int = 200
+
+
+class SetOptions(Struct, frozen=True, tag=True):
+    """Change options of the running cluster. None leaves as it is; a negative idle_timeout means never."""
+
+    idle_timeout: float | None = None
+
+
+class StopCluster(Struct, frozen=True, tag=True):
+    """End engines and controller. Refused while other clients are connected, unless forced."""
+
+    force: bool = False
+
+
+Request = (
+    Hello
+    | Goodbye
+    | Beat
+    | SubmitCell
+    | CancelTasks
+    | CancelAll
+    | InterruptEngines
+    | SignalEngines
+    | AddEngines
+    | RemoveEngines
+    | ScaleEngines
+    | RestartEngines
+    | Describe
+    | Complete
+    | Inspect
+    | SendInput
+    | SendComm
+    | ReadLog
+    | SetOptions
+    | StopCluster
+)
+
+
+# -- answers and notices: controller to client ------------------------------------------------
+
+
+class Welcome(Struct, frozen=True, tag=True):
+    """The answer to Hello."""
+
+    status: ClusterStatus
+    protocol: int = PROTOCOL_VERSION
+
+
+class Accepted(Struct, frozen=True, tag=True):
+    """The answer to SubmitCell: one task for each target."""
+
+    cell: CellId
+    tasks: tuple[TaskPlace, ...]
+
+
+class Engines(Struct, frozen=True, tag=True):
+    """The answer to orders about engines: the numbers that they meant."""
+
+    numbers: tuple[EngineNumber, ...]
+
+
+class Status(Struct, frozen=True, tag=True):
+    """The answer to Describe."""
+
+    status: ClusterStatus
+
+
+class KernelReply(Struct, frozen=True, tag=True):
+    """The content of a kernel's own reply; `content` is empty when it did not answer in time."""
+
+    content: dict[str, Any]
+
+
+class LogText(Struct, frozen=True, tag=True):
+    """The answer to ReadLog."""
+
+    text: str
+
+
+class Done(Struct, frozen=True, tag=True):
+    """The answer to orders that return nothing."""
+
+
+class Refused(Struct, frozen=True, tag=True):
+    """The answer to what cannot be done: the name of a class in errors.BY_NAME, and its message."""
+
+    error: str
+    message: str
+
+
+class TaskStarted(Struct, frozen=True, tag=True):
+    """An engine began a task. `notice` is what the user should know first (a restart that lost the namespace)."""
+
+    cell: CellId
+    task: TaskId
+    engine: EngineNumber
+    attempt: int
+    notice: str = ""
+
+
+class TaskOutput(Struct, frozen=True, tag=True):
+    """An iopub message that a task caused: stream, display_data, execute_result, update_display_data, clear_output, error.
+
+    `content` is the kernel's own JSON. Buffers ride in the frames. `late` means that the task had ended.
+    """
+
+    cell: CellId
+    task: TaskId
+    engine: EngineNumber
+    msg_type: str
+    content: Raw
+    metadata: dict[str, Any] = {}
+    late: bool = False
+
+
+class InputWanted(Struct, frozen=True, tag=True):
+    """A task asks for a line of input."""
+
+    cell: CellId
+    task: TaskId
+    engine: EngineNumber
+    prompt: str
+    password: bool
+
+
+class TaskDone(Struct, frozen=True, tag=True):
+    """A task ended. `output_dropped` counts output messages that could not be kept for a slow client."""
+
+    cell: CellId
+    task: TaskId
+    engine: EngineNumber | None
+    attempt: int
+    outcome: Outcome
+    output_dropped: int = 0
+
+
+class CommSent(Struct, frozen=True, tag=True):
+    """A comm message that an engine published. Buffers ride in the frames."""
+
+    engine: EngineNumber
+    incarnation: Incarnation
+    msg_type: str
+    content: Raw
+    metadata: dict[str, Any] = {}
+    cell: CellId | None = None
+
+
+class EngineChanged(Struct, frozen=True, tag=True):
+    """An engine's status changed; `gone` when it was removed."""
+
+    engine: EngineStatus
+    gone: bool = False
+
+
+class ClusterStopping(Struct, frozen=True, tag=True):
+    """The controller is about to end."""
+
+    reason: str
+
+
+Answer = Welcome | Accepted | Engines | Status | KernelReply | LogText | Done | Refused
+Notice = TaskStarted | TaskOutput | InputWanted | TaskDone | CommSent | EngineChanged | ClusterStopping
+FromController = Answer | Notice

@@ -1,0 +1,1 @@
+"""Tools for tests of nbcluster and of programs that use it."""

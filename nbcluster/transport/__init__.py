@@ -1,0 +1,1 @@
+"""Channels: how messages travel. Knows bytes and sockets, not what the messages mean."""
