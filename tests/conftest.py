@@ -1,0 +1,153 @@
+"""What all tests share: hypothesis profiles, and a world for tests with processes that must end empty."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from nbcluster.testing.leftovers import MARKER, describe_process, end_processes, find_files, find_processes
+from nbcluster.testing.waiting import wait_until
+
+HERE = Path(__file__).parent
+HAS_BROWSER = importlib.util.find_spec("playwright") is not None
+collect_ignore = [] if HAS_BROWSER else ["browser"]
+
+settings.register_profile(
+    "ci", derandomize=True, max_examples=60, stateful_step_count=40, deadline=None, database=None
+)
+settings.register_profile(
+    "thorough",
+    max_examples=2000,
+    stateful_step_count=120,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+LEFTOVER_GRACE = 5.0
+"""Seconds that processes and files of a test may need to go after its last line."""
+
+
+def pytest_report_header() -> list[str]:
+    """Say what is not collected, and why."""
+    profile = f"hypothesis profile: {os.environ.get('HYPOTHESIS_PROFILE', 'ci')}"
+    if HAS_BROWSER:
+        return [profile]
+    return [profile, "tests/browser: not collected, the extra `browser` is not installed"]
+
+
+@dataclass(frozen=True)
+class World:
+    """The directories that one test's processes use, and the id that they carry."""
+
+    test_id: str
+    top: Path
+
+    @property
+    def runtime(self) -> Path:
+        """Where sockets, locks, logs and journals go."""
+        return self.top / "r"
+
+    @property
+    def jupyter_runtime(self) -> Path:
+        """Where connection files go."""
+        return self.top / "j"
+
+    @property
+    def jupyter_data(self) -> Path:
+        """Where kernelspecs of this test go."""
+        return self.top / "d"
+
+    def environment(self) -> dict[str, str]:
+        """Return what is set in the environment of the test."""
+        return {
+            MARKER: self.test_id,
+            "XDG_RUNTIME_DIR": str(self.runtime),
+            "JUPYTER_RUNTIME_DIR": str(self.jupyter_runtime),
+            "JUPYTER_DATA_DIR": str(self.jupyter_data),
+            "JUPYTER_CONFIG_DIR": str(self.top / "c"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(self.top / "c/w"),
+            "JUPYTERLAB_SETTINGS_DIR": str(self.top / "c/s"),
+            "IPYTHONDIR": str(self.top / "i"),
+            "MPLCONFIGDIR": str(HERE.parent / ".pytest_cache/matplotlib"),
+        }
+
+    def leftovers(self) -> str:
+        """Return a text that names every process and file that is left, "" when there is none."""
+        processes = [f"  process {describe_process(process)}" for process in find_processes(self.test_id)]
+        files = [f"  file {path}" for path in find_files([self.runtime, self.jupyter_runtime])]
+        return "\n".join(processes + files)
+
+
+def needs_a_world(item: pytest.FixtureRequest) -> bool:
+    """Return whether this test starts processes: those in tests/integration, browser and notebooks do."""
+    return not {"integration", "browser", "notebooks"}.isdisjoint(item.path.relative_to(HERE).parts)
+
+
+@pytest.fixture
+def make_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Set up directories and environment; afterwards nothing may be left in them."""
+    # Not tmp_path: paths of ipc sockets end at 107 characters.
+    with tempfile.TemporaryDirectory(prefix="nbc", dir="/tmp", ignore_cleanup_errors=True) as top:
+        made = World(uuid.uuid4().hex, Path(top))
+        for directory in (made.runtime, made.jupyter_runtime, made.jupyter_data):
+            directory.mkdir(mode=0o700)
+        for name, value in made.environment().items():
+            monkeypatch.setenv(name, value)
+        for name in ("JPY_PARENT_PID", "JUPYTER_PATH", "JUPYTER_NO_CONFIG"):
+            monkeypatch.delenv(name, raising=False)
+        yield made
+        with suppress(TimeoutError):
+            wait_until(lambda: not made.leftovers(), LEFTOVER_GRACE, "an empty world")
+        left = made.leftovers()
+        end_processes(find_processes(made.test_id))
+        assert not left, f"the test left behind:\n{left}"
+
+
+@pytest.fixture(autouse=True)
+def world(request: pytest.FixtureRequest) -> World | None:
+    """Give each test with processes a world of its own; others have none."""
+    return request.getfixturevalue("make_world") if needs_a_world(request) else None
+
+
+@pytest.fixture
+def bash_kernel(world: World | None) -> str:
+    """Name a kernelspec of bash_kernel that only this test sees (the package from PyPI brings none)."""
+    assert world is not None, "kernels run only in tests/integration, tests/browser and tests/notebooks"
+    return install_kernelspec(world, "bash", [sys.executable, "-m", "bash_kernel"], "bash", {"PS1": "$"})
+
+
+@pytest.fixture
+def r_kernel(world: World | None) -> str:
+    """Name the kernelspec of Debian's r-cran-irkernel."""
+    if not (shutil.which("R") and Path("/usr/lib/R/site-library/IRkernel").exists()):
+        pytest.skip("needs R with IRkernel (Debian: r-cran-irkernel)")
+    return "ir"
+
+
+def install_kernelspec(
+    world: World, name: str, command: list[str], language: str, env: dict[str, str] | None = None
+) -> str:
+    """Write a kernelspec that only this test sees, and return its name. The command gets `-f FILE`."""
+    directory = world.jupyter_data / "kernels" / name
+    directory.mkdir(parents=True)
+    spec = {
+        "argv": [*command, "-f", "{connection_file}"],
+        "display_name": name,
+        "language": language,
+        "env": env or {},
+    }
+    (directory / "kernel.json").write_text(json.dumps(spec))
+    return name
