@@ -1,0 +1,29 @@
+"""The arguments that make a Python kernel an engine. Knows nothing of how it is started."""
+
+from __future__ import annotations
+
+
+def kernel_argv(connection_file: str) -> tuple[str, ...]:
+    """Return the arguments of the kernel application of an engine.
+
+    Parameters
+    ----------
+    connection_file : str
+        Path of the Jupyter connection file that the kernel shall serve.
+
+    Examples
+    --------
+    >>> kernel_argv("/run/k.json")[:2]
+    ('-f', '/run/k.json')
+    """
+    return (
+        "-f",
+        connection_file,
+        "--IPKernelApp.kernel_class=nbcluster.engine.kernel.EngineKernel",
+        "--IPKernelApp.outstream_class=nbcluster.engine.outstream.PromptStream",
+        # 1 is no parent to watch (ipykernel's own rule), and keeps its advice about Ctrl-C out of the log.
+        "--IPKernelApp.parent_handle=1",
+        "--HistoryManager.enabled=False",
+        # Our output stream has sent everything when a flush returns: nothing to wait for.
+        "--IPythonKernel._execute_sleep=0.0",
+    )

@@ -1,0 +1,193 @@
+"""A supervisor whose controller is the test itself, and engines on it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+
+from nbcluster.engine.arguments import kernel_argv
+from nbcluster.protocol.supervision import (
+    Exited,
+    FromSupervisor,
+    Signal,
+    Spawn,
+    Spawned,
+    decode_report,
+    encode_line,
+)
+
+HERE = Path(__file__).parent
+DEADLINE = 20.0
+
+
+@dataclass
+class Host:
+    """A running supervisor, and the socket that its controller relays to the test."""
+
+    process: subprocess.Popen[bytes]
+    directory: Path
+    listener: socket.socket
+    peer: socket.socket | None = None
+    controller: int = 0
+    received: bytes = b""
+    clients: list[BlockingKernelClient] = field(default_factory=list)
+
+    def meet(self) -> None:
+        """Wait for the controller's first word and its connection."""
+        assert self.process.stdout is not None
+        self.controller = json.loads(self.process.stdout.readline())["pid"]
+        self.peer, _ = self.listener.accept()
+        self.peer.settimeout(DEADLINE)
+
+    def order(self, order: Spawn | Signal) -> None:
+        """Send an order as the controller."""
+        assert self.peer is not None
+        self.peer.sendall(encode_line(order))
+
+    def report(self) -> FromSupervisor:
+        """Wait for the next report."""
+        assert self.peer is not None
+        while b"\n" not in self.received:
+            data = self.peer.recv(65536)
+            assert data, "the controller is gone"
+            self.received += data
+        line, _, self.received = self.received.partition(b"\n")
+        return decode_report(line)
+
+    def spawn(self, key: str, *argv: str, fork: bool = False, **more: Any) -> int:
+        """Start a process and return its pid."""
+        self.order(Spawn(key, argv, fork, str(self.directory / f"{key}.log"), **more))
+        report = self.report()
+        assert isinstance(report, Spawned), (report, self.log(key))
+        assert report.key == key
+        return report.pid
+
+    def engine(self, key: str = "e", **more: Any) -> tuple[int, str]:
+        """Start an engine and return its pid and connection file."""
+        connection = self.directory / f"{key}.json"
+        connection.write_text(json.dumps(connection_info(str(self.directory / key))))
+        pid = self.spawn(key, *kernel_argv(str(connection)), fork=True, **more)
+        return pid, str(connection)
+
+    def client(self, connection_file: str) -> BlockingKernelClient:
+        """Connect to an engine and wait until it answers."""
+        client = BlockingKernelClient(connection_file=connection_file)
+        client.load_connection_file()
+        client.start_channels()
+        self.clients.append(client)
+        client.iopub_channel.get_msg(timeout=DEADLINE)  # the welcome: subscribed
+        client.kernel_info()
+        client.get_shell_msg(timeout=DEADLINE)
+        return client
+
+    def log(self, key: str) -> str:
+        """What a process wrote."""
+        path = self.directory / f"{key}.log"
+        return path.read_text() if path.exists() else ""
+
+    def exited(self, key: str) -> Exited:
+        """Wait for the end of a process, which must be the next report."""
+        report = self.report()
+        assert isinstance(report, Exited), report
+        assert report.key == key
+        return report
+
+    def stop(self) -> int:
+        """Let the controller end, and return the supervisor's exit code."""
+        for client in self.clients:
+            client.stop_channels()
+            client.context.destroy(linger=0)
+        self.clients.clear()
+        if self.peer is not None:
+            self.peer.close()
+        return self.process.wait(DEADLINE)
+
+
+def connection_info(ip: str) -> dict[str, Any]:
+    """Return what a connection file of an engine says."""
+    ports = {f"{name}_port": i for i, name in enumerate(("shell", "iopub", "stdin", "control", "hb"), 1)}
+    return {
+        "transport": "ipc",
+        "ip": ip,
+        "key": uuid.uuid4().hex,
+        "signature_scheme": "hmac-sha256",
+        "kernel_name": "",
+        **ports,
+    }
+
+
+StartHost = Callable[..., Host]
+
+
+@pytest.fixture
+def start_host(world: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[StartHost]:
+    """Start supervisors; afterwards each must be gone."""
+    hosts: list[Host] = []
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+
+    def start(meet: bool = True, **options: Any) -> Host:
+        number = len(hosts)
+        directory = world.runtime / f"host{number}"
+        directory.mkdir(mode=0o700)
+        cleanup = world.runtime / f"cleanup{number}"
+        cleanup.touch()
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(world.top / f"listener{number}"))
+        listener.listen(1)
+        listener.settimeout(DEADLINE)
+        config = {
+            "name": "t",
+            "directory": str(directory),
+            "controller": "controller_for_tests:run",
+            "options": {"listener": str(world.top / f"listener{number}"), **options},
+            "cleanup": [str(cleanup)],
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nbcluster.engine.supervisor"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(config).encode() + b"\n")
+        process.stdin.close()
+        host = Host(process, directory, listener)
+        hosts.append(host)
+        if meet:
+            host.meet()
+        return host
+
+    yield start
+    for host in hosts:
+        try:
+            host.stop()
+        finally:
+            host.listener.close()
+            if host.process.stdout is not None:
+                host.process.stdout.close()
+            if host.process.poll() is None:
+                host.process.kill()
+                host.process.wait()
+
+
+@pytest.fixture(params=["fork", "exec"])
+def each_start_method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test with forked and with executed processes."""
+    monkeypatch.setenv("NBCLUSTER_START_METHOD", request.param)
+    method: str = request.param
+    return method
+
+
+@pytest.fixture
+def host(start_host: StartHost) -> Host:
+    """Return one running supervisor."""
+    return start_host()
