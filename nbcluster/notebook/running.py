@@ -1,0 +1,250 @@
+"""Runs one cell of the notebook on engines and draws it: waits, asks, interrupts. Knows the client, not the grammar."""
+
+from __future__ import annotations
+
+import builtins
+import getpass
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Protocol
+
+from nbcluster.errors import NBClusterError
+from nbcluster.ids import CellId, TaskId
+from nbcluster.notebook.display import CellDisplay, CellEvent, waiting_text
+from nbcluster.notebook.errors import CellInterrupted
+from nbcluster.notebook.labels import engines_phrase
+from nbcluster.notebook.operations import Move, Operation, Publisher, merged
+from nbcluster.protocol.messages import EngineStatus, InputWanted, TaskOutput, TaskPlace
+
+TICK = 0.05
+"""Seconds after which a wait looks at interrupts and at what time alone brings."""
+WAIT_IS_LONG = 2.0
+
+
+class CellRun(Protocol):
+    """A cell that was sent, as the client gives it."""
+
+    @property
+    def cell(self) -> CellId:
+        """Its id."""
+
+    @property
+    def places(self) -> tuple[TaskPlace, ...]:
+        """Its tasks."""
+
+    @property
+    def single(self) -> bool:
+        """Whether it has the bare shape."""
+
+    @property
+    def future(self) -> Any:
+        """Its Future."""
+
+    def events(self, tick: float = 0.1) -> Iterator[tuple[CellEvent, Sequence[memoryview]] | None]:
+        """Give events as they come, None at least every `tick` seconds, until all is done and delivered."""
+
+    def listen(self, callback: Callable[[CellEvent, Sequence[memoryview]], None]) -> None:
+        """Give all events, past and to come, to a function, on another thread."""
+
+    def send_input(self, task: TaskId, value: str) -> None:
+        """Answer an InputWanted."""
+
+    def cancel(self, reason: str = "cancelled by its owner") -> None:
+        """Interrupt and withdraw its tasks."""
+
+    def abandon(self) -> None:
+        """Wait no longer."""
+
+
+class Interrupts:
+    """Counts Ctrl-C in place of raising, so that no event is lost half-way."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._handled: Any = None
+
+    @contextmanager
+    def counted(self) -> Iterator[Interrupts]:
+        """Count while the block runs. Only the main thread has interrupts; elsewhere nothing changes."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        self._handled = signal.signal(signal.SIGINT, self._note)
+        try:
+            yield self
+        finally:
+            signal.signal(signal.SIGINT, self._handled)
+
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        """Let an interrupt raise KeyboardInterrupt again while the block runs."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        self.count += 1
+
+
+class BlockingRun:
+    """Waits for a cell and draws what it does.
+
+    Parameters
+    ----------
+    run : CellRun
+    display : CellDisplay
+    publisher : Publisher
+    engines : callable
+        Gives the state of the engines, to say why a cell waits.
+    clock, wall : callable
+        Monotonic seconds, and epoch seconds.
+    """
+
+    def __init__(
+        self,
+        run: CellRun,
+        display: CellDisplay,
+        publisher: Publisher,
+        engines: Callable[[], Sequence[EngineStatus]],
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._run, self._display, self._publisher = run, display, publisher
+        self._engines, self._clock, self._wall = engines, clock, wall
+        self._undrawn: list[Operation] = []
+        self._flushed_at = float("-inf")
+        self._began = clock()
+        self._explained_at = self._began + WAIT_IS_LONG - 1
+        self._explanation = ""
+        self.late_seen = 0
+        """How many late events were drawn."""
+
+    def drain(self, interrupts: Interrupts) -> None:
+        """Draw until every task has ended.
+
+        Raises
+        ------
+        CellInterrupted
+            After an interrupt, when the engines have let go of the cell, or were given up.
+        """
+        cancelled = False
+        for entry in self._run.events(TICK):
+            if interrupts.count > (1 if cancelled else 0):
+                if cancelled:
+                    self._give_up()
+                cancelled = True
+                self._run.cancel("interrupted in the notebook")
+            if entry is not None:
+                self._take(*entry, interrupts)
+            self._tick(idle=entry is None)
+        self._explain("")
+        self._publish(self._display.finish(self._clock()), now=True)
+        if cancelled:
+            raise CellInterrupted(f"the cell was interrupted{self._where()}; engines keep their state")
+
+    def _take(self, event: CellEvent, buffers: Sequence[memoryview], interrupts: Interrupts) -> None:
+        if isinstance(event, TaskOutput) and event.late:
+            self.late_seen += 1
+        self._undrawn += self._display.apply(event, buffers, self._clock())
+        if isinstance(event, InputWanted):
+            self._publish([], now=True)
+            self._ask(event, interrupts)
+
+    def _ask(self, wanted: InputWanted, interrupts: Interrupts) -> None:
+        ask = getpass.getpass if wanted.password else builtins.input
+        where = "" if self._run.single else f"[engine {wanted.engine}] "
+        try:
+            with interrupts.raised():
+                value = ask(f"{where}{wanted.prompt}")
+        except (EOFError, KeyboardInterrupt):
+            self._run.cancel("its question was not answered")
+            return
+        except BaseException:
+            # The front end takes no input: the engine must not wait for ever.
+            self._run.cancel("the notebook cannot ask for input here")
+            raise
+        self._run.send_input(wanted.task, value)
+
+    def _tick(self, *, idle: bool) -> None:
+        now = self._clock()
+        waits = self._display.queued
+        if waits and now - self._explained_at >= 1:
+            self._explained_at = now
+            self._explain(self._why_waiting())
+        elif not waits:
+            self._explain("")
+        # A burst of small messages is written in few large ones; the first of them at once.
+        if idle or now - self._flushed_at >= TICK:
+            self._publish(self._display.tick(now), now=True)
+
+    def _why_waiting(self) -> str:
+        waiting = set(self._display.waiting)
+        wall = self._wall()
+        states = [engine for engine in self._engines() if engine.number in waiting]
+        busy = [
+            (engine.number, engine.running or "another cell", max(0.0, wall - (engine.running_since or wall)))
+            for engine in states
+            if engine.state == "busy"
+        ]
+        return waiting_text(
+            busy, [engine.number for engine in states if engine.state in ("starting", "restarting")]
+        )
+
+    def _explain(self, text: str) -> None:
+        if text != self._explanation:
+            self._explanation = text
+            self._publish([Move(f"{self._run.cell}-waiting", text)], now=True)
+
+    def _publish(self, operations: Sequence[Operation], *, now: bool) -> None:
+        self._undrawn += operations
+        if not now:
+            return
+        self._flushed_at = self._clock()
+        if not self._undrawn:
+            return
+        undrawn, self._undrawn = merged(self._undrawn), []
+        for operation in undrawn:
+            self._publisher.publish(operation)
+        self._publisher.flush()
+
+    def _give_up(self) -> None:
+        self._run.abandon()
+        self._explain("")
+        self._publish(self._display.finish(self._clock()), now=True)
+        raise CellInterrupted(
+            f"the cell was given up while it still runs{self._where()}; its Future is cluster.last, "
+            f"and %cluster restart ends what does not stop"
+        )
+
+    def _where(self) -> str:
+        engines = [place.engine for place in self._run.places if place.engine is not None]
+        return f" on {engines_phrase(engines)}" if engines else ""
+
+
+def run_local(shell: Any, code: str) -> Callable[[], None]:
+    """Run a cell in the notebook's own kernel; the answer raises what has to be raised, when all is drawn.
+
+    IPython draws an error of the cell itself; so only a note of it is raised.
+    """
+    result = shell.run_cell(code, store_history=False)
+    error = result.error_before_exec or result.error_in_exec
+    sys.stdout.flush()
+
+    def check() -> None:
+        if error is not None:
+            raise NBClusterError(
+                f"the cell also failed in the notebook's own kernel, with {type(error).__name__}; "
+                f"its traceback is above"
+            ) from error
+
+    return check
