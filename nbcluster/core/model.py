@@ -1,8 +1,8 @@
-"""What the scheduler remembers: engines, tasks, cells, and the one table of the moves of a task. Knows no decisions."""
+"""What the scheduler remembers: engines, tasks, cells, the table of a task's moves. Knows no decisions."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -70,6 +70,8 @@ class Task:
     cell: CellId
     owner: ClientId
     order: SubmitCell
+    language: str
+    """The language of the client that sent it."""
     sequence: int
     """Position in the order of submission."""
     engine: EngineNumber | None
@@ -82,6 +84,8 @@ class Task:
     outcome: Outcome | None = None
     on_start_of: Incarnation | None = None
     """Set when this is a startup cell's run on a new incarnation."""
+    muted: bool = False
+    """Its owner has left: there is no one to tell."""
 
 
 @dataclass(slots=True)
@@ -97,8 +101,8 @@ class Engine:
     host: str = ""
     can_call: bool = False
     running: TaskId | None = None
-    lane: deque[TaskId] = field(default_factory=deque)
-    """Tasks bound to this engine that wait, in order."""
+    lane: OrderedDict[TaskId, None] = field(default_factory=OrderedDict)
+    """Tasks bound to this engine that wait, in order. A dict, so that withdrawing one of many is cheap."""
     starts: int = 1
     deaths: list[float] = field(default_factory=list)
     """When it died, as told; kept as long as the restart window needs."""
@@ -115,3 +119,33 @@ class Cell:
     owner: ClientId
     order: SubmitCell
     open: set[TaskId] = field(default_factory=set)
+    failed_fast: bool = False
+    """One of its tasks did not succeed and the others have been asked to end."""
+
+
+@dataclass(slots=True)
+class StartupCell:
+    """A cell that also runs on every matching engine that joins or restarts."""
+
+    id: CellId
+    owner: ClientId
+    order: SubmitCell
+    language: str
+    sequence: int
+    muted: bool = False
+
+
+def title(order: SubmitCell) -> str:
+    """What a message calls a cell: its label, or the beginning of its code."""
+    first = order.label or next((line.strip() for line in order.code.splitlines() if line.strip()), "a cell")
+    return first if len(first) <= 40 else first[:39] + "…"
+
+
+def language_of(engine: Engine) -> str:
+    """The language of an engine; before it has ever answered it is known for our own interpreter alone."""
+    return engine.language or ("" if engine.spec.kernel else "python")
+
+
+def takes_tasks(engine: Engine) -> bool:
+    """Whether a task may be bound to it, now or once it is up."""
+    return engine.state not in (EngineState.FAILED, EngineState.STOPPING)

@@ -116,6 +116,8 @@ class TimedOut(Struct, frozen=True, tag=True):
 
     seconds: float
     raised: Raised | None = None
+    note: str = ""
+    """What more the owner should know (the engine is still stuck in it)."""
 
 
 Outcome = Succeeded | Raised | Lost | Cancelled | TimedOut
@@ -147,7 +149,9 @@ class Goodbye(Struct, frozen=True, tag=True):
 
 
 class Beat(Struct, frozen=True, tag=True):
-    """The client lives."""
+    """The client lives, and has taken so many bytes of output since its Hello. Answered by Done."""
+
+    received: int = 0
 
 
 class SubmitCell(Struct, frozen=True, tag=True):

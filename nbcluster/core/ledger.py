@@ -1,0 +1,226 @@
+"""What is where, and the few moves that keep it so and collect effects. Knows no orders and no facts."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from nbcluster.core.effects import ClearTimer, Effect, RunCell, SetTimer, ShowEngine, TellDone, TellStarted
+from nbcluster.core.model import (
+    MOVES,
+    Cell,
+    Engine,
+    EngineState,
+    StartupCell,
+    Task,
+    TaskState,
+)
+from nbcluster.errors import UnknownTarget
+from nbcluster.ids import CellId, EngineNumber, Incarnation, TaskId
+from nbcluster.protocol.messages import Cancelled, Lost, Outcome, Raised, Succeeded, TimedOut
+
+
+class Ledger:
+    """The tables of the scheduler.
+
+    Only tasks that have not ended are kept; a task that was given up is kept until its engine lets go of it.
+    """
+
+    def __init__(self) -> None:
+        self.engines: dict[EngineNumber, Engine] = {}
+        self.tasks: dict[TaskId, Task] = {}
+        self.cells: dict[CellId, Cell] = {}
+        self.pools: dict[str, OrderedDict[TaskId, None]] = {}
+        """Tasks that wait for any engine of a language, by that language, in order."""
+        self.startup: dict[CellId, StartupCell] = {}
+        self.timers: dict[str, TaskId] = {}
+        self.effects: list[Effect] = []
+        self.hungry: set[EngineNumber] = set()
+        """Engines that may have something new to take."""
+        self.failing: dict[CellId, str] = {}
+        """Cells whose other tasks are to end because one did not succeed, with the reason."""
+        self._changed: dict[EngineNumber, None] = {}
+        self._incarnations = 0
+        self._sequence = 0
+
+    # -- engines ------------------------------------------------------------------------------
+
+    def next_incarnation(self) -> Incarnation:
+        """A life that no engine has had."""
+        self._incarnations += 1
+        return Incarnation(self._incarnations)
+
+    def engine(self, number: EngineNumber) -> Engine:
+        """The engine of that number, or UnknownTarget."""
+        if number not in self.engines:
+            raise UnknownTarget(f"there is no engine {number}")
+        return self.engines[number]
+
+    def show(self, engine: Engine) -> None:
+        """Have everyone told of the engine's status, once, when the step has ended."""
+        self._changed[engine.number] = None
+
+    def set_state(self, engine: Engine, state: EngineState, note: str = "") -> None:
+        """Move an engine."""
+        engine.state = state
+        engine.note = note
+        self.hungry.add(engine.number)
+        self.show(engine)
+
+    def remove(self, engine: Engine) -> None:
+        """Forget an engine; its number is free again."""
+        del self.engines[engine.number]
+        self.hungry.discard(engine.number)
+        self.show(engine)
+
+    # -- tasks --------------------------------------------------------------------------------
+
+    def next_sequence(self) -> int:
+        """A position behind all that was submitted."""
+        self._sequence += 1
+        return self._sequence
+
+    def enter(self, task: Task, *, first: bool = False) -> None:
+        """Accept a task: let it wait in its engine's lane, or in the pool of its language."""
+        self.tasks[task.id] = task
+        cell = self.cells.setdefault(task.cell, Cell(task.cell, task.owner, task.order))
+        cell.open.add(task.id)
+        queue = self.queue_of(task)
+        queue[task.id] = None
+        if first:
+            queue.move_to_end(task.id, last=False)
+        if task.engine is not None:
+            self.hungry.add(task.engine)
+
+    def queue_of(self, task: Task) -> OrderedDict[TaskId, None]:
+        """Where a task waits while it is READY."""
+        if task.engine is None:
+            return self.pools.setdefault(task.language.casefold(), OrderedDict())
+        return self.engines[task.engine].lane
+
+    def run(self, task: Task, engine: Engine) -> None:
+        """Send a task to an idle engine."""
+        self._leave_queue(task)
+        task.engine = engine.number
+        task.attempt += 1
+        self._move(task, TaskState.RUNNING)
+        engine.running = task.id
+        self.set_state(engine, EngineState.BUSY)
+        self._tell_started(task, engine)
+        self.effects.append(RunCell(task.id, engine.number, engine.incarnation, task.attempt, task.order))
+        if task.order.timeout is not None:
+            self.set_timer(task, "timeout", task.order.timeout)
+
+    def stop(self, task: Task) -> None:
+        """Note that a running task has been asked to end."""
+        self._move(task, TaskState.STOPPING)
+
+    def give_up(self, task: Task, outcome: Outcome) -> None:
+        """Tell the owner the end of a task that its engine does not let go of."""
+        self._move(task, TaskState.GIVEN_UP)
+        self._tell_done(task, outcome)
+
+    def end(self, task: Task, state: TaskState, outcome: Outcome) -> None:
+        """End a task, wherever it is: tell its owner unless that was done, free its engine, forget it."""
+        given_up = task.state is TaskState.GIVEN_UP
+        if task.state is TaskState.READY:
+            self._leave_queue(task)
+        self._move(task, state)
+        if not given_up:
+            self._tell_done(task, outcome)
+        engine = self.engines.get(task.engine) if task.engine is not None else None
+        if engine is not None and engine.running == task.id:
+            engine.running = None
+            self.hungry.add(engine.number)
+            self.show(engine)
+        del self.tasks[task.id]
+
+    def lose(self, task: Task, reason: str) -> None:
+        """End a task because its engine ended."""
+        self.end(task, TaskState.LOST, Lost(reason))
+
+    def lose_lane(self, engine: Engine, reason: str) -> None:
+        """End every task that waits for an engine that will not run it."""
+        for waiting in list(engine.lane):
+            self.lose(self.tasks[waiting], reason)
+
+    def _leave_queue(self, task: Task) -> None:
+        queue = self.queue_of(task)
+        del queue[task.id]
+        if not queue and task.engine is None:
+            del self.pools[task.language.casefold()]
+
+    def _move(self, task: Task, state: TaskState) -> None:
+        assert state in MOVES[task.state], f"task {task.id} cannot go from {task.state} to {state}"
+        task.state = state
+        for kind in ("timeout", "grace"):  # each belongs to the state that set it
+            self._clear_timer(timer_name(kind, task))
+
+    # -- timers -------------------------------------------------------------------------------
+
+    def set_timer(self, task: Task, kind: str, seconds: float) -> None:
+        """Be told when a task has been in its present state for so long."""
+        name = timer_name(kind, task)
+        self.timers[name] = task.id
+        self.effects.append(SetTimer(name, seconds))
+
+    def _clear_timer(self, name: str) -> None:
+        if self.timers.pop(name, None) is not None:
+            self.effects.append(ClearTimer(name))
+
+    # -- telling ------------------------------------------------------------------------------
+
+    def _tell_started(self, task: Task, engine: Engine) -> None:
+        notice = ""
+        if (
+            task.on_start_of is None and not task.muted
+        ):  # the notice is for a person: keep it for the next cell
+            notice, engine.notice = engine.notice, ""
+        if not task.muted:
+            self.effects.append(
+                TellStarted(task.owner, task.cell, task.id, engine.number, task.attempt, notice)
+            )
+
+    def _tell_done(self, task: Task, outcome: Outcome) -> None:
+        task.outcome = outcome
+        if not task.muted:
+            self.effects.append(TellDone(task.owner, task.cell, task.id, task.engine, task.attempt, outcome))
+        cell = self.cells[task.cell]
+        cell.open.discard(task.id)
+        if not cell.open:
+            del self.cells[task.cell]
+        elif (
+            cell.order.fail_fast
+            and not cell.failed_fast
+            and task.on_start_of is None
+            and not isinstance(outcome, Succeeded)
+        ):
+            cell.failed_fast = True
+            self.failing[cell.id] = f"{_what_became(outcome, task.engine)}, and the cell is to fail fast"
+
+    def flush(self) -> list[Effect]:
+        """The effects since the last flush, each changed engine shown once at the end."""
+        shown = [ShowEngine(number, gone=number not in self.engines) for number in self._changed]
+        effects, self.effects = [*self.effects, *shown], []
+        self._changed.clear()
+        self.hungry.clear()
+        return effects
+
+
+def timer_name(kind: str, task: Task) -> str:
+    """The name of a timer of the present attempt of a task."""
+    return f"{kind}/{task.id}/{task.attempt}"
+
+
+def _what_became(outcome: Outcome, engine: EngineNumber | None) -> str:
+    where = "another engine" if engine is None else f"engine {engine}"
+    match outcome:
+        case Raised(ename):
+            return f"{where} failed with {ename}"
+        case Lost(reason):
+            return f"{where} was lost: {reason}"
+        case TimedOut(seconds):
+            return f"{where} did not end within {seconds:g} s"
+        case Cancelled(reason):
+            return f"the task of {where} was cancelled: {reason}"
+        case Succeeded():
+            return f"{where} completed"
