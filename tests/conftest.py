@@ -74,6 +74,7 @@ class World:
         """Return what is set in the environment of the test."""
         return {
             MARKER: self.test_id,
+            "NBCLUSTER_DIR": str(self.runtime),
             "XDG_RUNTIME_DIR": str(self.runtime),
             "JUPYTER_RUNTIME_DIR": str(self.jupyter_runtime),
             "JUPYTER_DATA_DIR": str(self.jupyter_data),

@@ -1,0 +1,60 @@
+"""Drives dask.distributed: a LocalCluster of processes with one thread each. It runs functions, not cells."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+
+def nothing() -> None:
+    """Do what a cell of `pass` does."""
+
+
+class Driver:
+    """A LocalCluster and its client, without the dashboard."""
+
+    name = "dask"
+    module = "distributed"
+
+    def start(self, n: int) -> None:
+        from distributed import Client, LocalCluster
+
+        self.cluster = LocalCluster(
+            n_workers=n, processes=True, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        )
+        self.client = Client(self.cluster)
+        self.client.wait_for_workers(n, timeout=120)
+        self.workers = list(self.client.scheduler_info(n_workers=-1)["workers"])
+
+    def do_nothing(self, engines: int) -> None:
+        futures = [
+            self.client.submit(nothing, workers=[worker], pure=False) for worker in self.workers[:engines]
+        ]
+        self.client.gather(futures)
+
+    def stop(self) -> None:
+        self.client.close()
+        self.cluster.close()
+
+    def add(self, n: int) -> None:
+        wanted = len(self.workers) + n
+        self.cluster.scale(wanted)
+        self.client.wait_for_workers(wanted, timeout=120)
+        self.workers = list(self.client.scheduler_info(n_workers=-1)["workers"])
+
+    def kill_delay(self) -> float:
+        pids = self.client.run(os.getpid)
+        known = set(pids)
+        begun = time.perf_counter()
+        os.kill(next(iter(pids.values())), signal.SIGKILL)
+        while True:
+            fresh = [
+                address
+                for address in self.client.scheduler_info(n_workers=-1)["workers"]
+                if address not in known
+            ]
+            if fresh:
+                self.client.submit(nothing, workers=fresh, pure=False).result()
+                return time.perf_counter() - begun
+            time.sleep(0.005)

@@ -1,0 +1,81 @@
+"""Drives nbcluster through its public API."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+
+class Driver:
+    """nbcluster's local launcher."""
+
+    name = "nbcluster"
+    module = "nbcluster"
+
+    def start(self, n: int) -> None:
+        from nbcluster import Cluster
+
+        self.cluster = Cluster(n, name=f"benchmark-{os.getpid()}", timeout=60)
+        self.engines = n
+        self.views: dict[int, Any] = {}
+
+    def do_nothing(self, engines: int) -> None:
+        if engines not in self.views:
+            self.views[engines] = self.cluster[0] if engines == 1 else self.cluster[:engines]
+        self.views[engines].execute("pass")
+
+    def stop(self) -> None:
+        self.cluster.stop(force=True)
+
+    def add(self, n: int) -> None:
+        self.engines += n
+        self.cluster.scale(self.engines)
+        self.cluster.wait_for_engines(self.engines, timeout=60)
+
+    def print_delay(self, code: str) -> float:
+        run = self.cluster.send_cell(code=code, targets="0")
+        (arrived, text), *_ = _texts(run)  # the line end may come on its own
+        return arrived - float(text)
+
+    def interrupt_delay(self, code: str, patience: float) -> float | None:
+        run = self.cluster.send_cell(code=code, targets="0", timeout=patience)
+        sent = 0.0
+        for _ in _texts(run):
+            if not sent:
+                sent = time.perf_counter()
+                self.cluster.interrupt(0)
+        took = time.perf_counter() - sent
+        return took if took < patience else None
+
+    def remember(self, value: int) -> None:
+        self.cluster[0].execute(f"kept = {value}")
+
+    def recall(self) -> int | None:
+        result = self.cluster[0].execute("print(globals().get('kept'))")
+        return None if result.stdout.strip() == "None" else int(result.stdout)
+
+    def kill_delay(self) -> float:
+        from nbcluster.errors import EngineLost
+
+        before = self.cluster.engines[0].pid
+        begun = time.perf_counter()
+        os.kill(before, signal.SIGKILL)
+        while True:
+            try:
+                answer = self.cluster[0].execute("import os; print(os.getpid())", check=True).stdout.split()
+            except EngineLost:
+                continue  # the cell was on its way to the engine that died
+            if answer and answer[-1].isdigit() and int(answer[-1]) != before:
+                return time.perf_counter() - begun
+
+
+def _texts(run: Any) -> Iterator[tuple[float, str]]:
+    """Yield (epoch seconds of arrival, text) of what is printed, until the cell has ended."""
+    for item in run.events():
+        now = time.time()
+        if getattr(item, "msg_type", "") == "stream":
+            yield now, json.loads(bytes(item.content))["text"]
