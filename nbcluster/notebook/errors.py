@@ -1,4 +1,4 @@
-"""Draws our errors in a notebook: what engines raised as their own tracebacks, ours as one line. Knows no cells."""
+"""Draws our errors in a notebook: engines' as their own tracebacks, ours as one line. Knows no cells."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _several(group: EngineErrors) -> list[str]:
         if at < IN_FULL:
             lines += _with_heading(numbers, error)
         else:
-            lines.append(f"{_heading(numbers)} {traceback_lines_last(error)}")
+            lines.append(f"{_heading(numbers)} {_last_line(error)}")
     return lines
 
 
@@ -75,7 +75,7 @@ def _with_heading(numbers: Sequence[int], error: BaseException) -> list[str]:
     return [_heading(numbers), *body] if numbers else body
 
 
-def traceback_lines_last(error: BaseException) -> str:
+def _last_line(error: BaseException) -> str:
     """Return an error in one line."""
     if isinstance(error, RemoteError):
         return _headline(error.ename, error.evalue)
@@ -117,12 +117,10 @@ class ErrorDrawing:
     def install(self) -> None:
         """Draw our errors from now on."""
 
-        def handler(
-            shell: Any, kind: type[BaseException], value: BaseException, tb: Any, **where: Any
-        ) -> Any:
+        def handler(shell: Any, kind: type[BaseException], value: BaseException, tb: Any, **more: Any) -> Any:
             if isinstance(value, OURS):
                 return draw(shell, value, tb)
-            return self._before(kind, value, tb, **where)
+            return self._before(kind, value, tb, **more)
 
         self._shell.set_custom_exc((*OURS, *self._before_kinds), handler)
         self._installed = self._shell.CustomTB
@@ -144,7 +142,7 @@ def install(shell: Any) -> ErrorDrawing:
 def draw(shell: Any, value: BaseException, tb: Any) -> list[str]:
     """Show an error as the shell shows any error: in a notebook, as an error output of the cell."""
     lines = traceback_lines(value)
-    # IPython takes `_render_traceback_` of any error but a group, so a stand-in of the same name carries the lines.
+    # IPython takes `_render_traceback_` of any error but a group: a stand-in of the same name carries them.
     stand_in = type(
         "KeyboardInterrupt" if isinstance(value, CellInterrupted) else type(value).__name__,
         (Exception,),

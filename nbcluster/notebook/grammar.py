@@ -1,4 +1,4 @@
-"""Reads the lines of %%distributed, %distributed and %cluster into values. Knows no cluster and no IPython."""
+"""Reads the lines of %%distributed, %distributed and %cluster into values. Knows no cluster, no IPython."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs one cell of the notebook on engines and draws it: waits, asks, interrupts. Knows the client, not the grammar."""
+"""Waits for one cell that runs on engines: draws it, asks, interrupts. Knows no grammar."""
 
 from __future__ import annotations
 
@@ -148,8 +148,8 @@ class BlockingRun:
                 self._take(*entry, interrupts)
             self._tick(idle=entry is None)
         self._explain("")
-        self._publish(self._display.finish(self._clock()), now=True)
-        if cancelled:
+        self._publish(self._display.finish(self._clock()))
+        if interrupts.count:
             raise CellInterrupted(f"the cell was interrupted{self._where()}; engines keep their state")
 
     def _take(self, event: CellEvent, buffers: Sequence[memoryview], interrupts: Interrupts) -> None:
@@ -157,7 +157,7 @@ class BlockingRun:
             self.late_seen += 1
         self._undrawn += self._display.apply(event, buffers, self._clock())
         if isinstance(event, InputWanted):
-            self._publish([], now=True)
+            self._publish([])
             self._ask(event, interrupts)
 
     def _ask(self, wanted: InputWanted, interrupts: Interrupts) -> None:
@@ -177,7 +177,7 @@ class BlockingRun:
 
     def _tick(self, *, idle: bool) -> None:
         now = self._clock()
-        waits = self._display.queued
+        waits = bool(self._display.waiting) or self._display.queued
         if waits and now - self._explained_at >= 1:
             self._explained_at = now
             self._explain(self._why_waiting())
@@ -185,7 +185,7 @@ class BlockingRun:
             self._explain("")
         # A burst of small messages is written in few large ones; the first of them at once.
         if idle or now - self._flushed_at >= TICK:
-            self._publish(self._display.tick(now), now=True)
+            self._publish(self._display.tick(now))
 
     def _why_waiting(self) -> str:
         waiting = set(self._display.waiting)
@@ -203,12 +203,10 @@ class BlockingRun:
     def _explain(self, text: str) -> None:
         if text != self._explanation:
             self._explanation = text
-            self._publish([Move(f"{self._run.cell}-waiting", text)], now=True)
+            self._publish([Move(f"{self._run.cell}-waiting", text)])
 
-    def _publish(self, operations: Sequence[Operation], *, now: bool) -> None:
+    def _publish(self, operations: Sequence[Operation]) -> None:
         self._undrawn += operations
-        if not now:
-            return
         self._flushed_at = self._clock()
         if not self._undrawn:
             return
@@ -220,7 +218,7 @@ class BlockingRun:
     def _give_up(self) -> None:
         self._run.abandon()
         self._explain("")
-        self._publish(self._display.finish(self._clock()), now=True)
+        self._publish(self._display.finish(self._clock()))
         raise CellInterrupted(
             f"the cell was given up while it still runs{self._where()}; its Future is cluster.last, "
             f"and %cluster restart ends what does not stop"

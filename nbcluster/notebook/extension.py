@@ -1,0 +1,102 @@
+"""Loads nbcluster into an IPython shell and takes it out again. Knows names of magics, not what they do."""
+
+from __future__ import annotations
+
+import atexit
+from typing import Any
+
+from nbcluster.notebook.completion import CellMatcher
+from nbcluster.notebook.errors import ErrorDrawing, install
+from nbcluster.notebook.magics import NbclusterMagics
+
+_OURS = "nbcluster"
+_loaded: dict[int, Loaded] = {}
+
+
+class Loaded:
+    """What was put into a shell.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self.magics = NbclusterMagics(shell)
+        self._errors: ErrorDrawing = install(shell)
+        self._matcher = CellMatcher(self.magics.clusters, self.magics.expand)
+        self._names = self._register()
+        shell.Completer.custom_matchers.append(self._matcher)
+        shell.events.register("pre_run_cell", self._before_cell)
+
+    def unload(self) -> None:
+        """Take everything out, except what another package has put in its place since."""
+        self._shell.events.unregister("pre_run_cell", self._before_cell)
+        if self._matcher in self._shell.Completer.custom_matchers:
+            self._shell.Completer.custom_matchers.remove(self._matcher)
+        for kind, name in self._names:
+            known = self._shell.magics_manager.magics[kind]
+            if owner(known.get(name)) == _OURS:
+                del known[name]
+        self._errors.uninstall()
+        self.magics.late.close()
+
+    def _register(self) -> list[tuple[str, str]]:
+        manager = self._shell.magics_manager
+        taken = {kind: owner(manager.magics[kind].get("distributed")) for kind in ("cell", "line")}
+        # The words of the lines are expanded by the grammar, and code is never touched.
+        ours: list[tuple[str, str, Any]] = [
+            ("cell", "distributed", self.magics.distributed),
+            ("line", "distributed", self.magics.distributed_line),
+            ("cell", "nbcluster", self.magics.distributed),
+            ("line", "nbcluster", self.magics.distributed_line),
+            ("line", "cluster", self.magics.cluster),
+        ]
+        names = []
+        for kind, name, function in ours:
+            if name == "distributed" and taken[kind] not in ("", _OURS):
+                continue
+            manager.register_function(function, magic_kind=kind, magic_name=name)
+            names.append((kind, name))
+        for kind, sign in (("cell", "%%"), ("line", "%")):
+            if taken[kind] not in ("", _OURS):
+                _say(
+                    f"nbcluster: {sign}distributed was taken by the package {taken[kind]!r} and stays as it is; "
+                    f"use {sign}nbcluster."
+                )
+        return names
+
+    def _before_cell(self, info: Any) -> None:
+        if not hasattr(self._shell, "kernel"):
+            self.magics.late.draw_due()
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Register the magics, completion and the drawing of errors: `%load_ext nbcluster`."""
+    if id(shell) in _loaded:
+        return
+    loaded = Loaded(shell)
+    _loaded[id(shell)] = loaded
+    atexit.register(loaded.magics.late.close)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take out what load_ipython_extension put in: `%unload_ext nbcluster`. Clusters go on."""
+    loaded = _loaded.pop(id(shell), None)
+    if loaded is not None:
+        atexit.unregister(loaded.magics.late.close)
+        loaded.unload()
+
+
+def owner(magic: Any) -> str:
+    """Return the package that a magic comes from; "" when there is no such magic."""
+    if magic is None:
+        return ""
+    function = getattr(magic, "__func__", magic)
+    module = getattr(function, "__module__", None) or type(magic).__module__
+    return "the notebook itself" if module == "__main__" else str(module).split(".")[0]
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201  # what loading has to tell is printed

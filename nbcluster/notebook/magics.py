@@ -1,0 +1,145 @@
+"""The magics %%distributed, %distributed and %cluster: puts grammar, client and drawing together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.magic import no_var_expand
+
+from nbcluster.notebook.clusters import ClientClusters, ClusterLike, Clusters
+from nbcluster.notebook.display import CellDisplay
+from nbcluster.notebook.grammar import CellOptions, parse_cell, parse_cluster, parse_line
+from nbcluster.notebook.late import Follower, LateOutput, UntilNextCell
+from nbcluster.notebook.publishers import CellSlot, TerminalPublisher, has_front_end, publisher_for
+from nbcluster.notebook.running import BlockingRun, CellRun, Interrupts, run_local
+from nbcluster.notebook.verbs import Verbs, cluster_named
+from nbcluster.notebook.words import expand
+
+
+class NbclusterMagics:
+    """The magics of one notebook.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+    clusters : Clusters, optional
+        Where clusters are found and started; the client's by default.
+    """
+
+    def __init__(self, shell: Any, clusters: Clusters | None = None) -> None:
+        self.shell = shell
+        self.clusters: Clusters = clusters or ClientClusters()
+        self._verbs = Verbs(self.clusters, shell.user_ns, _say)
+        self._notebook = has_front_end(shell)
+        self.late: LateOutput | UntilNextCell = (
+            LateOutput() if self._notebook else UntilNextCell(TerminalPublisher(watched=False))
+        )
+
+    @no_var_expand  # type: ignore[untyped-decorator]  # IPython is not typed
+    def distributed(self, line: str, cell: str) -> Any:
+        """Run this cell on engines; their output is shown here.
+
+        %%distributed [TARGETS] [--on TARGETS] [--cluster NAME] [--async] [--as NAME] [--wait] [--local]
+        [--group order|engine|same] [--timeout SECONDS] [--startup] [--fail-fast]
+
+        TARGETS: nothing for every engine of the notebook's language, all, 0, 0,2:4, -1, a tag, any.
+        """
+        return self.run(parse_cell(line, self.expand), cell)
+
+    @no_var_expand  # type: ignore[untyped-decorator]  # IPython is not typed
+    def distributed_line(self, line: str) -> Any:
+        """Run one line on engines: %distributed [--on TARGETS] [options] CODE."""
+        options, code = parse_line(line, self.expand)
+        return self.run(options, code)
+
+    @no_var_expand  # type: ignore[untyped-decorator]  # IPython is not typed
+    def cluster(self, line: str) -> None:
+        """Start, join, look at and stop clusters; alone, it shows the current one.
+
+        %cluster start -n 4 | connect | use NAME | list | status | add N | scale N | restart [ENGINES]
+        | interrupt [ENGINES] | cancel [NAME] | set idle_timeout=1h | stop [--force]
+        """
+        self._verbs.do(parse_cluster(line, self.expand))
+
+    def expand(self, word: str) -> str:
+        """Fill in `{expr}` with the notebook's names."""
+        return expand(word, self.shell.ev)
+
+    def run(self, options: CellOptions, code: str) -> Any:
+        """Run code on engines as the options say.
+
+        Returns
+        -------
+        Future or None
+            The Future of a cell that the notebook does not wait for.
+        """
+        cluster = cluster_named(self.clusters, options.cluster)
+        run = cluster.send_cell(
+            code=code,
+            targets=options.targets,
+            allow_stdin=options.blocks,
+            timeout=options.timeout,
+            fail_fast=options.fail_fast,
+            startup=options.startup,
+            want_value=not options.blocks or options.name is not None,
+            label=f"[{self.shell.execution_count}]",
+        )
+        if options.name is not None:
+            self.shell.user_ns[options.name] = run.future
+        if options.blocks:
+            self._wait(cluster, run, options, code)
+            return None
+        self._follow(cluster, run, options)
+        if options.local:
+            run_local(self.shell, code)()
+        return run.future
+
+    def _wait(self, cluster: ClusterLike, run: CellRun, options: CellOptions, code: str) -> None:
+        interrupts = Interrupts()
+        display = CellDisplay(run.cell, cluster.name, run.places, single=run.single, group=options.group)
+        blocking = BlockingRun(run, display, publisher_for(self.shell), lambda: cluster.engines)
+        check_local = None
+        try:
+            if options.local:
+                check_local = run_local(self.shell, code)
+            with interrupts.counted():
+                blocking.drain(interrupts)
+        except KeyboardInterrupt:
+            run.cancel("interrupted in the notebook")
+            raise
+        finally:
+            self._listen_late(run, display, blocking.late_seen)
+        # All is done: this raises what failed, and waits for nothing.
+        run.future.result(timeout=10)
+        if check_local is not None:
+            check_local()
+
+    def _follow(self, cluster: ClusterLike, run: CellRun, options: CellOptions) -> None:
+        display = CellDisplay(
+            run.cell,
+            cluster.name,
+            run.places,
+            single=run.single,
+            group=options.group,
+            raw=False,
+            limit=None,
+            rest="the Future's .output",
+        )
+        follower = Follower(display, self._slot(run, made_now=True), tasks=len(run.places))
+        run.listen(self.late.listener(follower))
+
+    def _listen_late(self, run: CellRun, display: CellDisplay, seen: int) -> None:
+        follower = Follower(display, self._slot(run, made_now=False), tasks=0, skip=seen)
+        run.listen(self.late.listener(follower))
+
+    def _slot(self, run: CellRun, *, made_now: bool) -> Any:
+        if not self._notebook:
+            return TerminalPublisher(watched=False)
+        slot = CellSlot(self.shell, self.shell.get_parent(), f"{run.cell}-late")
+        if made_now:
+            slot.open()
+        return slot
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201  # the answer of a magic is printed

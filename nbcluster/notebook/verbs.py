@@ -1,0 +1,197 @@
+"""Carries out the commands of %cluster and says in a sentence what was done. Knows no IPython."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, MutableMapping
+from concurrent.futures import Future
+from typing import Any, assert_never
+
+from nbcluster.errors import UnknownCluster, UsageError
+from nbcluster.notebook.clusters import ClusterLike, Clusters
+from nbcluster.notebook.grammar import (
+    Add,
+    Cancel,
+    ClusterOrder,
+    Connect,
+    Interrupt,
+    List,
+    Restart,
+    Scale,
+    Set,
+    Start,
+    Status,
+    Stop,
+    Use,
+    did_you_mean,
+)
+from nbcluster.notebook.labels import engines_phrase
+from nbcluster.notebook.names import notebook_cluster_name
+from nbcluster.notebook.tables import engines_line, lifetime, status_text, table
+
+NEVER = -1.0
+"""What SetOptions takes for an idle_timeout of never."""
+
+
+class Verbs:
+    """The commands of %cluster in one notebook.
+
+    Parameters
+    ----------
+    clusters : Clusters
+    user_ns : mutable mapping
+        The notebook's names; `cluster` is bound there.
+    say : callable
+        Shows a line to the user.
+    wall : callable
+        Epoch seconds.
+    """
+
+    def __init__(
+        self,
+        clusters: Clusters,
+        user_ns: MutableMapping[str, Any],
+        say: Callable[[str], None],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._clusters, self._user_ns, self._say, self._wall = clusters, user_ns, say, wall
+
+    def do(self, order: ClusterOrder) -> None:
+        """Carry one command out."""
+        match order:
+            case Start():
+                self._start(order)
+            case Connect(name):
+                self._take(self._clusters.connect(name), "connected to")
+            case Use(name):
+                self._take(self._clusters.connect(name), "cells now run on")
+            case List():
+                self._say(_listed(self._clusters.running()))
+            case Status():
+                self._say(status_text(self._clusters.current().status(), self._wall()))
+            case Add(n, kernel, tags):
+                cluster = self._clusters.current()
+                numbers = cluster.add(n, kernel=kernel, tags=tags)
+                self._say(f"started {_named(numbers)}; {_has(cluster)}")
+            case Scale(n):
+                cluster = self._clusters.current()
+                cluster.scale(n)
+                self._say(_has(cluster))
+            case Restart(targets):
+                numbers = self._clusters.current().restart(targets)
+                self._say(f"restarted {_named(numbers)}; names that lived there are gone")
+            case Interrupt(targets):
+                numbers = self._clusters.current().interrupt(targets)
+                self._say(f"interrupted {_named(numbers)}")
+            case Cancel(name):
+                self._cancel(name)
+            case Set(idle_timeout):
+                cluster = self._clusters.current()
+                cluster.set_options(idle_timeout=NEVER if idle_timeout is None else idle_timeout)
+                self._say(f"cluster {cluster.name!r}: {lifetime(idle_timeout)}")
+            case Stop(force):
+                self._stop(force)
+            case _:
+                assert_never(order)
+
+    def _start(self, order: Start) -> None:
+        n = _cpus() if order.n is None else order.n
+        options: dict[str, Any] = {"name": order.name or notebook_cluster_name(os.environ, self._user_ns)}
+        if order.launcher:
+            options["launcher"] = order.launcher
+        if order.kernel:
+            options["kernel"] = order.kernel
+        if order.tags:
+            options["tags"] = order.tags
+        options.update(order.options)
+        cluster = self._clusters.start(n, **options)
+        self._bind(cluster)
+        status = cluster.status()
+        many = len(status.engines)
+        more = (
+            f"; it had more than {n}, %cluster scale {n} removes some"
+            if many > n and order.n is not None
+            else ""
+        )
+        self._say(
+            f"cluster {cluster.name!r} is ready with {engines_line(status.engines)}{more}; "
+            f"{lifetime(status.idle_timeout)}"
+        )
+
+    def _take(self, cluster: ClusterLike, done: str) -> None:
+        self._bind(cluster)
+        self._say(f"{done} cluster {cluster.name!r}, {engines_line(cluster.engines)}")
+
+    def _bind(self, cluster: ClusterLike) -> None:
+        self._clusters.use(cluster)
+        self._user_ns["cluster"] = cluster
+
+    def _cancel(self, name: str | None) -> None:
+        if name is None:
+            self._clusters.current().cancel()
+            self._say("cancelled all that this notebook has sent")
+            return
+        future = self._user_ns.get(name)
+        if not isinstance(future, Future):
+            futures = [known for known, value in self._user_ns.items() if isinstance(value, Future)]
+            raise UsageError(
+                f"%cluster cancel {name}: the notebook has no Future of that name{did_you_mean(name, futures)}; "
+                f"%%distributed --as {name} makes one, and %cluster cancel alone cancels everything"
+            )
+        ended = future.cancel()
+        self._say(
+            f"cancelled {name}" if ended else f"{name} was not cancelled: it has completed, or does not stop"
+        )
+
+    def _stop(self, force: bool) -> None:
+        cluster = self._clusters.current()
+        name = cluster.name
+        cluster.stop(force=force)
+        if self._user_ns.get("cluster") is cluster:
+            del self._user_ns["cluster"]
+        self._clusters.forget(name)
+        self._say(f"cluster {name!r} is stopped")
+
+
+def _listed(running: Iterable[Any]) -> str:
+    rows = [("cluster", "engines", "started by pid", "host")]
+    for found in running:
+        if isinstance(found, str):
+            rows.append((found, "", "", ""))
+            continue
+        engines = getattr(found, "engines", "")
+        count = str(len(engines)) if isinstance(engines, tuple | list) else str(engines)
+        rows.append((str(found.name), count, str(getattr(found, "pid", "")), str(getattr(found, "host", ""))))
+    if len(rows) == 1:
+        return "no cluster runs; %cluster start -n 4 starts one"
+    kept = [column for column in range(4) if column == 0 or any(row[column] for row in rows[1:])]
+    return table([[row[column] for column in kept] for row in rows])
+
+
+def _named(numbers: Any) -> str:
+    known = [int(number) for number in numbers or ()]
+    return engines_phrase(known) if known else "no engine"
+
+
+def _has(cluster: ClusterLike) -> str:
+    return f"cluster {cluster.name!r} has {engines_line(cluster.engines)}"
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cluster_named(clusters: Clusters, name: str | None) -> ClusterLike:
+    """Return the cluster of a name, or the current one.
+
+    Raises
+    ------
+    UnknownCluster
+        When it does not run; the message says what to do.
+    """
+    if name is None:
+        return clusters.current()
+    if not name:
+        raise UnknownCluster("a cluster's name is not empty; %cluster list shows those that run")
+    return clusters.connect(name)
