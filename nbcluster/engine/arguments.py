@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+EXECUTE_SLEEP = "_execute_sleep"
+"""A configurable trait of ipykernel with a private name, listed in `seams`."""
+
 
 def kernel_argv(connection_file: str) -> tuple[str, ...]:
     """Return the arguments of the kernel application of an engine.
@@ -25,5 +28,5 @@ def kernel_argv(connection_file: str) -> tuple[str, ...]:
         "--IPKernelApp.parent_handle=1",
         "--HistoryManager.enabled=False",
         # Our output stream has sent everything when a flush returns: nothing to wait for.
-        "--IPythonKernel._execute_sleep=0.0",
+        f"--IPythonKernel.{EXECUTE_SLEEP}=0.0",
     )

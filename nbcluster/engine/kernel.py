@@ -1,9 +1,192 @@
-"""The kernel that is an engine. First form: an IPython kernel."""
+"""The kernel that is an engine: IPython's, with aimed interrupts, a gate, parents of threads, and values.
+
+Knows no controller: everything comes and goes in messages of the Jupyter protocol, which is extended by
+the control message `interrupt_task_request` and the metadata key "nbcluster" of execute messages.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
 from ipykernel.ipkernel import IPythonKernel
+from msgspec import ValidationError
+from traitlets import Type
+
+from nbcluster.engine import lifeline, seams, strays, values
+from nbcluster.engine.gate import Gate
+from nbcluster.engine.parents import ThreadParents
+from nbcluster.engine.shell import EngineShell
+from nbcluster.errors import NotSerializable
+
+FEATURE = "nbcluster"
+"""The name under which kernel_info says that this kernel is ours, and of our key in metadata."""
+
+Message = dict[str, Any]
+
+_parent: ContextVar[Message | None] = ContextVar("nbcluster_parent", default=None)
 
 
 class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes are not typed
     """An engine."""
+
+    shell_class = Type(EngineShell)
+    control_msg_types = [*IPythonKernel.control_msg_types, "interrupt_task_request"]  # noqa: RUF012  # as the base has it
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.gate = Gate()
+        self._handling = ""
+        self._sent_home: dict[str, Message] = {}
+        ThreadParents(lambda: _parent.get(), self._under_parent).install()
+
+    def start(self) -> None:
+        """Start serving, and watch the lifeline."""
+        super().start()
+        if why := seams.why_untested():
+            self.log.warning(why)
+        fd = os.environ.pop(lifeline.VARIABLE, None)
+        if fd is not None:
+            loop = self.control_thread.io_loop
+            loop.add_callback(loop.add_handler, int(fd), lambda *_: lifeline.end_group(), loop.READ)
+
+    @property
+    def kernel_info(self) -> Message:
+        """What the kernel says of itself; the feature "nbcluster" marks it as an engine."""
+        info: Message = super().kernel_info
+        return {**info, "supported_features": [*info["supported_features"], FEATURE]}
+
+    # -- parents -----------------------------------------------------------------------------
+
+    def set_parent(self, ident: Any, parent: Message, channel: str = "shell") -> None:
+        """Note the message that causes what follows; threads started by it will inherit it."""
+        super().set_parent(ident, parent, channel)
+        if channel == "shell":
+            _parent.set(parent)
+
+    def get_parent(self, channel: str | None = None) -> Message:
+        """Return the message that caused what runs here, in a thread that of the cell that started it."""
+        own = _parent.get()
+        on_control = channel == "control" or (
+            channel is None and threading.current_thread() is self.control_thread
+        )
+        if own is not None and not on_control:
+            return own
+        parent: Message = super().get_parent(channel)
+        return parent
+
+    @contextmanager
+    def _under_parent(self, parent: Message) -> Iterator[None]:
+        token = _parent.set(parent)
+        tokens = self.shell.set_thread_parent(parent)
+        try:
+            yield
+        finally:
+            self.shell.reset_thread_parent(tokens)
+            _parent.reset(token)
+
+    # -- interrupts --------------------------------------------------------------------------
+
+    def pre_handler_hook(self) -> None:
+        """Before each message: SIGINT stops a cell in the user's code, anything else as ipykernel has it."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        super().pre_handler_hook()
+        self._handling = self.get_parent("shell")["header"]["msg_type"]
+        if self._handling == "execute_request":
+            signal.signal(signal.SIGINT, self.shell.on_sigint)
+
+    def post_handler_hook(self) -> None:
+        """After each message: SIGINT is as it was."""
+        if threading.current_thread() is threading.main_thread():
+            super().post_handler_hook()
+
+    async def interrupt_request(self, stream: Any, ident: Any, parent: Message) -> None:
+        """Interrupt whatever runs."""
+        self.shell.interrupts.aim_at_any()
+        await super().interrupt_request(stream, ident, parent)
+
+    async def interrupt_task_request(self, stream: Any, ident: Any, parent: Message) -> None:
+        """Interrupt the execute_request with the msg_id that the content names, and nothing else.
+
+        The reply says in "hit" whether it runs. One that has not come yet is stopped when it comes.
+        """
+        target = str(parent["content"].get("msg_id", ""))
+        main = threading.main_thread().ident
+        assert main is not None
+        hit = self.shell.interrupts.aim(target, lambda: signal.pthread_kill(main, signal.SIGINT))
+        if hit:
+            strays.interrupt_children(since=self._cell_began)
+        self.session.send(stream, "interrupt_task_reply", {"status": "ok", "hit": hit}, parent, ident)
+
+    # -- cells -------------------------------------------------------------------------------
+
+    _cell_began = 0.0
+
+    async def do_execute(
+        self,
+        code: str,
+        silent: bool,
+        store_history: bool = True,
+        user_expressions: dict[str, str] | None = None,
+        allow_stdin: bool = False,
+        *,
+        cell_meta: Message | None = None,
+        cell_id: str | None = None,
+    ) -> Message:
+        """Run a cell behind the closed gate, with the values that it brings and asks for."""
+        msg_id = self.get_parent("shell")["header"]["msg_id"]
+        self._cell_began = strays.now()
+        with self.gate.cell(), self.shell.cell(msg_id):
+            try:
+                wishes = values.read_wishes(cell_meta)
+                with self.shell.user_code():
+                    for name, text in wishes.push.items():
+                        self.shell.user_ns[name] = values.load(name, text)
+            except (NotSerializable, ValidationError, KeyboardInterrupt) as error:
+                return self._fail(error)
+            reply: Message = await super().do_execute(
+                code,
+                silent,
+                store_history,
+                user_expressions,
+                allow_stdin,
+                cell_meta=cell_meta,
+                cell_id=cell_id,
+            )
+            outcome, self.shell.last_outcome = self.shell.last_outcome, None
+            if reply["status"] == "ok" and (wishes.pull or wishes.want_value):
+                result = None if outcome is None else outcome.result
+                try:
+                    with self.shell.user_code():
+                        sent, unsent = values.collect(wishes, self.shell.user_ns, lambda: result)
+                except KeyboardInterrupt as error:
+                    return self._fail(error)
+                self._sent_home[msg_id] = {"values": sent, "unsent": unsent}
+        return reply
+
+    def _fail(self, error: BaseException) -> Message:
+        """Show an error that happened before or after the user's code, and return the reply for it."""
+        self.shell.showtraceback((type(error), error, None), exception_only=True)
+        return {
+            "status": "error",
+            "ename": type(error).__name__,
+            "evalue": str(error),
+            "traceback": self.shell.InteractiveTB.get_exception_only(type(error), error),
+            "execution_count": self.shell.execution_count,
+            "user_expressions": {},
+            "payload": [],
+        }
+
+    def finish_metadata(self, parent: Message, metadata: Message, reply_content: Message) -> Message:
+        """Put the values that were asked for beside the reply."""
+        finished: Message = super().finish_metadata(parent, metadata, reply_content)
+        sent_home = self._sent_home.pop(parent["header"]["msg_id"], None)
+        if sent_home is not None:
+            finished[FEATURE] = sent_home
+        return finished

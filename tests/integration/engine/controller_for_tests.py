@@ -1,4 +1,4 @@
-"""A controller that passes lines between its supervisor and the test, over a socket that the test listens on."""
+"""A controller that passes lines between its supervisor and the test, which listens on a socket."""
 
 from __future__ import annotations
 

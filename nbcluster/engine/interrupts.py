@@ -1,0 +1,97 @@
+"""Which cell an interrupt is meant for, and whether it may still hit. Knows no signals and no kernel.
+
+The control thread aims while the main thread runs cells. A signal handler on the main thread asks
+`is_hit` and takes no lock, since the thread that it interrupts may hold it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+REMEMBERED = 256
+"""How many ended cells are remembered, and how many that have been interrupted before they came."""
+
+
+class Interrupts:
+    """The running cell of a kernel's main thread and what is aimed at it.
+
+    Cells are named by the msg_id of their request.
+    """
+
+    def __init__(self) -> None:
+        self.running: str | None = None
+        """The cell that runs now."""
+        self._lock = threading.Lock()
+        self._aimed = False
+        self._at_any = False
+        self._wanted: str | None = None
+        self._pending = False
+        self._ended: deque[str] = deque(maxlen=REMEMBERED)
+        self._doomed: deque[str] = deque(maxlen=REMEMBERED)
+
+    # -- on the main thread ------------------------------------------------------------------
+
+    def begin(self, cell: str) -> None:
+        """A cell begins. If it was interrupted before it came, that is pending now."""
+        with self._lock:
+            self._aimed = self._at_any = False
+            self._wanted = None
+            self._pending = cell in self._doomed
+            if self._pending:
+                self._doomed.remove(cell)
+            self.running = cell
+
+    def end(self) -> None:
+        """The cell ended: nothing can hit it any more."""
+        with self._lock:
+            if self.running is not None:
+                self._ended.append(self.running)
+            self.running = None
+            self._pending = False
+
+    def is_hit(self) -> bool:
+        """Whether the signal that has come is meant for what runs now. Asked once for each signal."""
+        aimed, at_any = self._aimed, self._at_any
+        self._aimed = self._at_any = False
+        return at_any or not aimed or self._wanted == self.running
+
+    def postpone(self) -> None:
+        """The running cell is hit outside of the user's code: it shall be stopped when it gets there."""
+        self._pending = True
+
+    def take_pending(self) -> bool:
+        """Whether an interrupt waits for the running cell; asking takes it."""
+        pending, self._pending = self._pending, False
+        return pending
+
+    # -- on the control thread ---------------------------------------------------------------
+
+    def aim(self, cell: str, send: Callable[[], None]) -> bool:
+        """Interrupt one cell and nothing else.
+
+        Parameters
+        ----------
+        cell : str
+            The cell that is meant. If it has not come yet, it will be stopped when it comes.
+        send : callable
+            Sends the signal to the main thread; not called when the cell does not run.
+
+        Returns
+        -------
+        bool
+            Whether the cell runs.
+        """
+        with self._lock:
+            if self.running == cell:
+                self._wanted, self._aimed = cell, True
+                send()
+                return True
+            if cell not in self._ended and cell not in self._doomed:
+                self._doomed.append(cell)
+            return False
+
+    def aim_at_any(self) -> None:
+        """The next signal means whatever runs."""
+        self._at_any = True

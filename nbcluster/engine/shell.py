@@ -1,0 +1,197 @@
+"""The shell of an engine: an interrupt stops the user's code and nothing else. Knows no cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType, TracebackType
+from typing import Any
+
+from ipykernel.zmqshell import ZMQInteractiveShell
+from IPython.core.interactiveshell import ExecutionResult
+from traitlets import Instance
+
+from nbcluster.engine import seams
+from nbcluster.engine.interrupts import Interrupts
+
+INTERNAL = ("nbcluster.engine.", "ipykernel.")
+"""Modules whose frames are not shown at the end of a traceback."""
+
+Handler = Callable[[int, FrameType | None], Any]
+
+
+class EngineShell(ZMQInteractiveShell):  # type: ignore[misc]  # ipykernel's classes are not typed
+    """ipykernel's shell, with a SIGINT handler of ours on the main thread while a cell runs."""
+
+    interrupts = Instance(Interrupts, ())
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.last_outcome: ExecutionResult | None = None
+        self._user_code = 0
+        self._cancel: Handler | None = None
+        self._cancelled = False
+        super().__init__(**kwargs)
+        # IPython draws no groups: without this a front end gets no error at all.
+        self.set_custom_exc((BaseExceptionGroup,), _draw_group)
+
+    # -- interrupts --------------------------------------------------------------------------
+
+    @contextmanager
+    def cell(self, msg_id: str) -> Iterator[None]:
+        """Be interruptible as this cell; does nothing off the main thread, where no signal arrives."""
+        if not _is_main_thread():
+            yield
+            return
+        self._cancel, self._cancelled = None, False
+        self.interrupts.begin(msg_id)
+        try:
+            yield
+        finally:
+            self.interrupts.end()
+            self._cancel, self._user_code = None, 0
+
+    @contextmanager
+    def user_code(self) -> Iterator[None]:
+        """Let an interrupt of the running cell raise KeyboardInterrupt in this block.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            At once when one is pending.
+        """
+        if not _is_main_thread():
+            yield
+            return
+        self._user_code += 1
+        try:
+            if self.interrupts.take_pending():
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._user_code -= 1
+
+    def on_sigint(self, signum: int, frame: FrameType | None) -> None:
+        """Stop the user's code, if the signal is meant for what runs now. A signal handler."""
+        if not self.interrupts.is_hit():
+            return
+        if self._user_code == 0:
+            self.interrupts.postpone()
+        elif self._cancel is None or _runs_below(frame, EngineShell.run_code.__code__):
+            raise KeyboardInterrupt
+        else:
+            # The cell is suspended in an await: ipykernel's handler cancels it in the next round of
+            # the loop, which sleeps in its poll and must be woken.
+            self._cancelled = True
+            self._cancel(signum, frame)
+            asyncio.get_running_loop().call_soon_threadsafe(_nothing)
+
+    def _take_over_sigint(self) -> None:
+        """Stand before the handler that ipykernel sets for a cell that awaits. A user's own is left alone."""
+        handler = signal.getsignal(signal.SIGINT)
+        if callable(handler) and getattr(handler, "__module__", "") == seams.CANCELLER:
+            self._cancel = handler
+            signal.signal(signal.SIGINT, self.on_sigint)
+
+    # -- running -----------------------------------------------------------------------------
+
+    async def run_cell_async(self, *args: Any, **kwargs: Any) -> ExecutionResult:
+        """Run a cell and keep its outcome."""
+        try:
+            outcome = await super().run_cell_async(*args, **kwargs)
+        except KeyboardInterrupt as error:
+            # It came between the user's code and IPython's own handling of errors. In a task it must
+            # not go on from here: the event loop would end.
+            outcome = ExecutionResult(None)
+            outcome.error_in_exec = error
+            self.showtraceback()
+        self.last_outcome = outcome
+        return outcome
+
+    async def run_code(
+        self, code_obj: CodeType, result: ExecutionResult | None = None, *, async_: bool = False
+    ) -> bool:
+        """Execute a code object of the cell, as the part of it that can be interrupted."""
+        if not _is_main_thread():
+            failed: bool = await super().run_code(code_obj, result, async_=async_)
+            return failed
+        self._take_over_sigint()
+        try:
+            with self.user_code():
+                failed = await super().run_code(code_obj, result, async_=async_)
+        except KeyboardInterrupt as error:
+            if result is not None:
+                result.error_in_exec = error
+            self.showtraceback(running_compiled_code=True)
+            return True
+        if self._cancelled and result is not None:
+            if isinstance(result.error_in_exec, asyncio.CancelledError):
+                result.error_in_exec = KeyboardInterrupt()
+            self._cancelled = False
+        return failed
+
+    def user_expressions(self, expressions: dict[str, str]) -> dict[str, Any]:
+        """Evaluate expressions after a cell, interruptible like it."""
+        if not expressions:
+            return {}
+        with self.user_code():
+            evaluated: dict[str, Any] = super().user_expressions(expressions)
+        return evaluated
+
+    # -- what the user sees ------------------------------------------------------------------
+
+    def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
+        """Draw an error without the frames of the machinery, an interrupted await as an interrupt."""
+        _, value, trace = exc_tuple or sys.exc_info()
+        if trace is not None:
+            _hide_internal_tail(trace)
+        if self._cancelled and isinstance(value, asyncio.CancelledError):
+            exc_tuple = (KeyboardInterrupt, KeyboardInterrupt(), trace)
+        super().showtraceback(exc_tuple, *args, **kwargs)
+
+    def ask_exit(self) -> None:
+        """Say how an engine is ended, and go on."""
+        self.keepkernel_on_exit = None
+        sys.stderr.write(
+            "exit() and quit() do not end an engine: use %cluster remove NUMBER to end it, "
+            "or %cluster restart NUMBER for a fresh one.\n"
+        )
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _nothing() -> None:
+    """Wakes the loop."""
+
+
+def _runs_below(frame: FrameType | None, code: CodeType) -> bool:
+    while frame is not None:
+        if frame.f_code is code:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _hide_internal_tail(trace: TracebackType) -> None:
+    """Cut the innermost frames that are ours or ipykernel's: what they were called for is the user's line."""
+    last = trace
+    entry: TracebackType | None = trace
+    while entry is not None:
+        if not entry.tb_frame.f_globals.get("__name__", "").startswith(INTERNAL):
+            last = entry
+        entry = entry.tb_next
+    last.tb_next = None
+
+
+def _draw_group(
+    shell: Any, kind: type[BaseException], value: BaseException, trace: Any, tb_offset: int | None = None
+) -> list[str]:
+    """Draw an exception group as Python does, from the frame of the cell on."""
+    shown = trace.tb_next if trace is not None and trace.tb_next is not None else trace
+    return "".join(traceback.format_exception(kind, value, shown)).splitlines()
