@@ -18,7 +18,7 @@ from benchmarks.systems import SYSTEMS
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser("python -m benchmarks", description="nbcluster beside its peers.")
+    parser = argparse.ArgumentParser("python -m benchmarks", description="nbcluster and its peers")
     names = list(MEASUREMENTS)
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), metavar="SYSTEM")
@@ -39,9 +39,7 @@ def main() -> int:
         else:
             print(f"{name}: not installed, passed over")
     load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
-    print(
-        f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} CPUs, load before: {load}"
-    )
+    print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} CPUs, load {load}")
     runs: list[Run] = []
     for run in interleaved(installed, [MEASUREMENTS[name] for name in asked.only], asked.rounds):
         runs.append(run)

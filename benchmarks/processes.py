@@ -1,4 +1,4 @@
-"""Sees all processes of a run by a marker in their environment: CPU used, memory held, what is left. Linux only."""
+"""Sees all processes of a run by a marker in their environment: CPU, memory, what is left. Linux only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs measurements in interleaved rounds, each in a fresh process and fresh directories. Knows no figures."""
+"""Runs measurements in interleaved rounds, each in a fresh process and directories. Knows no figures."""
 
 from __future__ import annotations
 

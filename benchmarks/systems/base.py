@@ -62,7 +62,7 @@ class Interrupts(System, Protocol):
     """A system that can end running user code without ending the process."""
 
     def interrupt_delay(self, code: str, patience: float) -> float | None:
-        """Run one of ENDLESS, interrupt it; seconds until it ended, None when it did not within `patience`."""
+        """Run one of ENDLESS, interrupt it; seconds until it ended, None when not within `patience`."""
         ...
 
     def remember(self, value: int) -> None:

@@ -56,5 +56,5 @@ class Driver:
         self.client[[0]].execute(f"kept = {value}", block=True)
 
     def recall(self) -> int | None:
-        kept: int | None = self.client[[0]].apply_sync(lambda: globals().get("kept"))[0]
+        kept: int | None = self.client[0].get("kept", block=True)
         return kept
