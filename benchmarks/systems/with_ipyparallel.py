@@ -56,5 +56,10 @@ class Driver:
         self.client[[0]].execute(f"kept = {value}", block=True)
 
     def recall(self) -> int | None:
-        kept: int | None = self.client[0].get("kept", block=True)
+        from ipyparallel.error import RemoteError
+
+        try:
+            kept: int = self.client[0].pull("kept", block=True)
+        except RemoteError:
+            return None  # a NameError there
         return kept
