@@ -23,7 +23,7 @@ _LOOKS_LIKE_A_NUMBER = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?(e[-+]?[0-9]+)?
 _RANGE = re.compile(r"([0-9]+)-([0-9]+)")
 _NAME = re.compile(r"\w[\w.+#@/-]*")
 _RESERVED = ("any", "all")
-_HELP = "write engine numbers (0), slices (0:2), tags, hosts, kernels, languages (with commas between), all or any"
+_HELP = "write engine numbers (0), slices (0:2), tags, hosts, kernels, languages (with commas), all or any"
 
 
 class Default(Struct, frozen=True):
