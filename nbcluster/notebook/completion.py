@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbcluster.errors import NBClusterError
+from nbcluster.notebook.clusters import Clusters
 from nbcluster.notebook.grammar import CELL_OPTIONS, parse_cell
 from nbcluster.notebook.verbs import cluster_named
 
@@ -15,7 +16,6 @@ TIME_LIMIT = 0.3
 """Seconds that Tab may take; an engine that is busy answers nothing in that time."""
 
 _MAGIC = re.compile(r"%%(?:distributed|nbcluster)\b(?P<line>[^\n]*)(?P<rest>\n.*)?\Z", re.DOTALL)
-_IDENTITY: Callable[[str], str] = str
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class CellMatcher:
 
     Parameters
     ----------
-    clusters : Clusters
+    clusters : callable
+        Gives the Clusters that the magics use.
     expand : callable
         Fills in `{expr}` on the magic's line.
     """
@@ -59,10 +60,11 @@ class CellMatcher:
     matcher_api_version = 2
     matcher_priority = 200.0
     matcher_identifier = "nbcluster.distributed_cell"
-    __qualname__ = "nbcluster.distributed_cell"
 
-    def __init__(self, clusters: Any, expand: Callable[[str], str] = _IDENTITY) -> None:
+    def __init__(self, clusters: Callable[[], Clusters], expand: Callable[[str], str]) -> None:
         self._clusters, self._expand = clusters, expand
+        # IPython asks every matcher for it, as functions have one.
+        self.__qualname__ = self.matcher_identifier
 
     def __call__(self, context: Any) -> dict[str, Any]:
         """Return the matches for a CompletionContext; none when the cell is not ours."""
@@ -76,7 +78,7 @@ class CellMatcher:
     def _in_body(self, place: Place) -> dict[str, Any]:
         try:
             options = parse_cell(place.line, self._expand)
-            cluster = cluster_named(self._clusters, options.cluster)
+            cluster = cluster_named(self._clusters(), options.cluster)
             reply = cluster.complete(place.code, place.cursor, targets=options.targets, timeout=TIME_LIMIT)
         except (NBClusterError, TimeoutError):
             # Tab is a question in passing: that there is no cluster is said when the cell runs.

@@ -101,7 +101,7 @@ def _even(text: str) -> str:
 
 
 class ErrorDrawing:
-    """Our place in the shell's custom exception handling; another handler that was there keeps its own errors.
+    """Our place in the shell's custom exception handling; a handler that was there keeps its errors.
 
     Parameters
     ----------

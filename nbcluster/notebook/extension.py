@@ -25,7 +25,7 @@ class Loaded:
         self._shell = shell
         self.magics = NbclusterMagics(shell)
         self._errors: ErrorDrawing = install(shell)
-        self._matcher = CellMatcher(self.magics.clusters, self.magics.expand)
+        self._matcher = CellMatcher(lambda: self.magics.clusters, self.magics.expand)
         self._names = self._register()
         shell.Completer.custom_matchers.append(self._matcher)
         shell.events.register("pre_run_cell", self._before_cell)
@@ -62,7 +62,7 @@ class Loaded:
         for kind, sign in (("cell", "%%"), ("line", "%")):
             if taken[kind] not in ("", _OURS):
                 _say(
-                    f"nbcluster: {sign}distributed was taken by the package {taken[kind]!r} and stays as it is; "
+                    f"nbcluster: {sign}distributed was taken by the package {taken[kind]!r} and stays; "
                     f"use {sign}nbcluster."
                 )
         return names
@@ -87,6 +87,11 @@ def unload_ipython_extension(shell: Any) -> None:
     if loaded is not None:
         atexit.unregister(loaded.magics.late.close)
         loaded.unload()
+
+
+def loaded_in(shell: Any) -> Loaded:
+    """Return what was loaded into a shell."""
+    return _loaded[id(shell)]
 
 
 def owner(magic: Any) -> str:

@@ -56,7 +56,7 @@ class Labels:
         if self.plain:
             return ""
         text = f"[{ranges(source)}]"
-        return f"\x1b[{_colour(source)}m{text}{_RESET}{' ' * (self._width - len(text) + 1)}"
+        return f"\x1b[{_colour(source)}m{text}{_RESET}{' ' * (max(self._width, len(text)) - len(text) + 1)}"
 
     def indent(self, source: Sequence[int]) -> str:
         """Return the blanks that stand under a label."""

@@ -8,6 +8,7 @@ from IPython.core.magic import no_var_expand
 
 from nbcluster.notebook.clusters import ClientClusters, ClusterLike, Clusters
 from nbcluster.notebook.display import CellDisplay
+from nbcluster.notebook.errors import CellInterrupted
 from nbcluster.notebook.grammar import CellOptions, parse_cell, parse_cluster, parse_line
 from nbcluster.notebook.late import Follower, LateOutput, UntilNextCell
 from nbcluster.notebook.publishers import CellSlot, TerminalPublisher, has_front_end, publisher_for
@@ -28,12 +29,16 @@ class NbclusterMagics:
 
     def __init__(self, shell: Any, clusters: Clusters | None = None) -> None:
         self.shell = shell
-        self.clusters: Clusters = clusters or ClientClusters()
-        self._verbs = Verbs(self.clusters, shell.user_ns, _say)
+        self.use_clusters(clusters or ClientClusters())
         self._notebook = has_front_end(shell)
         self.late: LateOutput | UntilNextCell = (
             LateOutput() if self._notebook else UntilNextCell(TerminalPublisher(watched=False))
         )
+
+    def use_clusters(self, clusters: Clusters) -> None:
+        """Find and start clusters there from now on."""
+        self.clusters = clusters
+        self._verbs = Verbs(clusters, self.shell.user_ns, _say)
 
     @no_var_expand  # type: ignore[untyped-decorator]  # IPython is not typed
     def distributed(self, line: str, cell: str) -> Any:
@@ -104,7 +109,10 @@ class NbclusterMagics:
                 check_local = run_local(self.shell, code)
             with interrupts.counted():
                 blocking.drain(interrupts)
+        except CellInterrupted:
+            raise
         except KeyboardInterrupt:
+            # It came before interrupts were counted: while the cell ran here, with --local.
             run.cancel("interrupted in the notebook")
             raise
         finally:

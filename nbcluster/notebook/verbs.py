@@ -136,8 +136,8 @@ class Verbs:
         if not isinstance(future, Future):
             futures = [known for known, value in self._user_ns.items() if isinstance(value, Future)]
             raise UsageError(
-                f"%cluster cancel {name}: the notebook has no Future of that name{did_you_mean(name, futures)}; "
-                f"%%distributed --as {name} makes one, and %cluster cancel alone cancels everything"
+                f"%cluster cancel {name}: the notebook has no such Future{did_you_mean(name, futures)}; "
+                f"%%distributed --as {name} makes one and %cluster cancel alone cancels everything"
             )
         ended = future.cancel()
         self._say(

@@ -1,0 +1,141 @@
+"""What people type after the magics' names, and what is said when it cannot be meant."""
+
+import pytest
+
+from nbcluster.errors import UsageError
+from nbcluster.notebook import grammar
+from nbcluster.notebook.grammar import CellOptions, parse_cell, parse_cluster, parse_line
+from nbcluster.notebook.words import expand
+
+NAMES = {"n": 3, "chosen": [0, 2], "part": slice(1, None)}
+
+
+def fill(word: str) -> str:
+    return expand(word, lambda text: eval(text, {}, NAMES))
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("", CellOptions()),
+        ("0", CellOptions(targets="0")),
+        ("0, 2:4", CellOptions(targets="0,2:4")),
+        ("0 ,2", CellOptions(targets="0,2")),
+        ("-1", CellOptions(targets="-1")),
+        ("::2 --async", CellOptions(targets="::2", background=True)),
+        ("--async gpu", CellOptions(targets="gpu", background=True)),
+        ("--on 0, 1 --local", CellOptions(targets="0,1", local=True)),
+        ("-t 'my tag'", CellOptions(targets="my tag")),
+        ("--targets=any --timeout=2.5", CellOptions(targets="any", timeout=2.5)),
+        ("--as fit --wait", CellOptions(name="fit", wait=True)),
+        ("--group same --startup --fail-fast", CellOptions(group="same", startup=True, fail_fast=True)),
+        ("{n}", CellOptions(targets="3")),
+        ("{ chosen } --cluster c{n}", CellOptions(targets="0,2", cluster="c3")),
+        ("--on {part}", CellOptions(targets="1:")),
+        ("{'a' if n > 2 else 'b'}", CellOptions(targets="a")),
+    ],
+)
+def test_a_cell_line_is_read(line, meant):
+    assert parse_cell(line, fill) == meant
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--asynk", "did you mean --async"),
+        ("--after a", "no option --after"),
+        ("--timeout", "needs a value"),
+        ("--timeout --async", "needs a value"),
+        ("--timeout soon", "no number of seconds"),
+        ("--timeout nan", "more than 0"),
+        ("--timeout -1", "more than 0"),
+        ("--group sane", "did you mean same"),
+        ("--as 3x", "no name"),
+        ("--as class", "no name"),
+        ("0 --on 1", "twice"),
+        ("--on 0 -t 1", "twice"),
+        ("0 1", "one word too many"),
+        ("--async=yes", "takes no value"),
+        ("'0", "not closed"),
+        ("{n", "not closed"),
+        ("{nope}", "NameError"),
+    ],
+)
+def test_a_cell_line_that_cannot_be_meant_is_refused(line, said):
+    with pytest.raises(UsageError, match=said):
+        parse_cell(line, fill)
+
+
+@pytest.mark.parametrize(
+    ("options", "blocks"),
+    [("", True), ("--async", False), ("--as f", False), ("--as f --wait", True), ("--async --wait", True)],
+)
+def test_a_cell_blocks_unless_it_is_async(options, blocks):
+    assert parse_cell(options, fill).blocks is blocks
+
+
+def test_code_on_a_line_is_not_touched():
+    options, code = parse_line("--on {n} --local  print(f'{n}',  \"--on\", {1: 2})", fill)
+    assert (options, code) == (
+        CellOptions(targets="3", local=True),
+        "print(f'{n}',  \"--on\", {1: 2})",
+    )
+
+
+def test_code_that_begins_with_a_quote_or_is_missing():
+    assert parse_line("'it''s'.upper()", fill)[1] == "'it''s'.upper()"
+    with pytest.raises(UsageError, match="no code"):
+        parse_line("--on 0", fill)
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("", grammar.Status()),
+        ("start -n 4", grammar.Start(n=4)),
+        (
+            "start --name a --kernel bash --tags gpu,big -o idle_timeout=1h -o timeout=5",
+            grammar.Start(
+                name="a", kernel="bash", tags=("gpu", "big"), options={"idle_timeout": 3600, "timeout": 5}
+            ),
+        ),
+        ("start -n 0 -o idle_timeout=never", grammar.Start(n=0, options={"idle_timeout": None})),
+        ("connect", grammar.Connect()),
+        ("connect a", grammar.Connect("a")),
+        ("use a", grammar.Use("a")),
+        ("list", grammar.List()),
+        ("add 2 --kernel ir", grammar.Add(2, "ir")),
+        ("scale {n}", grammar.Scale(3)),
+        ("restart 0, 2", grammar.Restart("0,2")),
+        ("interrupt", grammar.Interrupt()),
+        ("cancel fit", grammar.Cancel("fit")),
+        ("set idle_timeout=never", grammar.Set(None)),
+        ("set idle_timeout=30m", grammar.Set(1800)),
+        ("stop --force", grammar.Stop(force=True)),
+    ],
+)
+def test_a_cluster_line_is_read(line, meant):
+    assert parse_cluster(line, fill) == meant
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("strat", "did you mean start"),
+        ("ui", "no command 'ui'"),
+        ("start -n -1", "0 or more"),
+        ("start -n many", "whole number"),
+        ("start 4", "one word too many"),
+        ("start -o idle_timeot=3", "did you mean idle_timeout"),
+        ("start -o idle_timeout", "key=value"),
+        ("start -o timeout=never", "needs an end"),
+        ("start -n 1 -n 2", "twice"),
+        ("use", "something is missing"),
+        ("set idle=3", "what can be set"),
+        ("stop --forse", "did you mean --force"),
+        ("stop -f", "no option -f"),
+    ],
+)
+def test_a_cluster_line_that_cannot_be_meant_is_refused(line, said):
+    with pytest.raises(UsageError, match=said):
+        parse_cluster(line, fill)
