@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import zmq
 from ipykernel.ipkernel import IPythonKernel
 from msgspec import ValidationError
 from traitlets import Type
@@ -43,6 +44,10 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
         self.gate = Gate()
         self._handling = ""
         self._sent_home: dict[str, Message] = {}
+        # Without this only the first subscriber of a kernel's life is welcomed, and a controller that
+        # comes back would not know that it is subscribed.
+        socket = self.iopub_thread.socket
+        self.iopub_thread.schedule(lambda: socket.setsockopt(zmq.XPUB_VERBOSE, 1))
         ThreadParents(lambda: _parent.get(), self._under_parent).install()
 
     def start(self) -> None:

@@ -194,4 +194,6 @@ def _draw_group(
 ) -> list[str]:
     """Draw an exception group as Python does, from the frame of the cell on."""
     shown = trace.tb_next if trace is not None and trace.tb_next is not None else trace
-    return "".join(traceback.format_exception(kind, value, shown)).splitlines()
+    lines = "".join(traceback.format_exception(kind, value, shown)).splitlines()
+    getattr(shell, seams.SHOW_TRACEBACK)(kind, value, lines)
+    return lines

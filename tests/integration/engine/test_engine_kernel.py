@@ -262,7 +262,9 @@ def test_debug_opens_the_last_failed_frame(front: Front) -> None:
     front.client.get_stdin_msg(timeout=DEADLINE)
     front.client.input("q")
     front.reply(msg_id)
-    assert "42" in front.text_of(msg_id, "\n")
+    text = ""
+    while "42" not in text:
+        text += front.next_of(msg_id, "stream")["content"]["text"]
 
 
 def test_an_engine_without_output_or_work_sleeps(host: Any) -> None:
