@@ -1,3 +1,40 @@
-"""Interactive clusters for notebooks: every engine a real Jupyter kernel, every cell's output in its cell."""
+"""Interactive clusters for notebooks: every engine a real Jupyter kernel, every cell's output in its cell.
+
+Importing this loads nothing else; names are fetched when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbcluster.client.aio import AsyncCluster
+    from nbcluster.client.cluster import Cluster
+    from nbcluster.client.current import current_cluster
+    from nbcluster.client.futures import Future
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "AsyncCluster": "nbcluster.client.aio",
+    "Cluster": "nbcluster.client.cluster",
+    "Future": "nbcluster.client.futures",
+    "current_cluster": "nbcluster.client.current",
+    "load_ipython_extension": "nbcluster.notebook.extension",
+    "unload_ipython_extension": "nbcluster.notebook.extension",
+}
+
+__all__ = ["AsyncCluster", "Cluster", "Future", "current_cluster"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nbcluster' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -114,7 +114,9 @@ class Frames:
         try:
             at = parts.index(DELIMITER)
         except ValueError:
-            raise AuthenticationError(f"{len(parts)} frames came that are no Jupyter message; dropped") from None
+            raise AuthenticationError(
+                f"{len(parts)} frames came that are no Jupyter message; dropped"
+            ) from None
         if len(parts) < at + 6:
             raise AuthenticationError(
                 f"a message was cut off: {len(parts) - at - 1} of at least 5 parts came; dropped"
@@ -125,7 +127,9 @@ class Frames:
             header = _header_decoder.decode(signed[0])
             parent_id = _header_decoder.decode(signed[1]).msg_id
         except DecodeError as error:
-            raise AuthenticationError(f"a message with an unreadable header came: {error}; dropped") from error
+            raise AuthenticationError(
+                f"a message with an unreadable header came: {error}; dropped"
+            ) from error
         idents = [bytes(part) for part in parts[:at]]
         return Message(idents, header, parent_id, signed[1], signed[2], signed[3], parts[at + 6 :])
 

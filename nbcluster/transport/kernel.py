@@ -180,7 +180,9 @@ class EngineLink:
     def reply_input(self, request: Message, value: str) -> None:
         """Answer an input_request."""
         parent = json.encode({"msg_id": request.header.msg_id, "session": request.header.session})
-        _, frames = self._frames.pack("input_reply", json.encode({"status": "ok", "value": value}), parent=parent)
+        _, frames = self._frames.pack(
+            "input_reply", json.encode({"status": "ok", "value": value}), parent=parent
+        )
         self._sockets["stdin"].send(frames)
 
     def close(self) -> None:

@@ -11,7 +11,6 @@ import socket
 import tempfile
 from pathlib import Path
 
-import platformdirs
 from jupyter_core.paths import jupyter_runtime_dir
 from msgspec import DecodeError, Struct, ValidationError, json
 
@@ -92,7 +91,9 @@ def runtime_dir() -> Path:
     LauncherError
         When it cannot be made or written.
     """
-    return _private(Path(jupyter_runtime_dir()) / "nbcluster", "set JUPYTER_RUNTIME_DIR to a directory of yours")
+    return _private(
+        Path(jupyter_runtime_dir()) / "nbcluster", "set JUPYTER_RUNTIME_DIR to a directory of yours"
+    )
 
 
 def connection_path(name: str) -> Path:
@@ -122,9 +123,9 @@ def new_directory() -> Path:
 
 
 def _default_parent() -> Path:
-    runtime = Path(platformdirs.user_runtime_dir("nbcluster"))
-    if runtime.parent.is_dir() and os.access(runtime.parent, os.W_OK):
-        return runtime
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if runtime and os.access(runtime, os.W_OK | os.X_OK) and Path(runtime).stat().st_uid == os.getuid():
+        return Path(runtime) / "nbcluster"
     return Path(tempfile.gettempdir()) / f"nbcluster-{os.getuid()}"
 
 

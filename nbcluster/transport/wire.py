@@ -135,7 +135,9 @@ class Wire(Generic[Received]):
         self._on_arrival(Arrival(ident, came.header.msg_id, came.parent_id, message, came.buffers))
 
 
-def bind_router(context: zmq.Context[zmq.Socket[bytes]], url: str, curve: Curve | None) -> tuple[zmq.Socket[bytes], str]:
+def bind_router(
+    context: zmq.Context[zmq.Socket[bytes]], url: str, curve: Curve | None
+) -> tuple[zmq.Socket[bytes], str]:
     """Bind the controller's end; return it and the url to connect to.
 
     Raises

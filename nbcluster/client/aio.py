@@ -1,0 +1,601 @@
+"""The asynchronous client: one connected cluster on the running loop. Knows no threads; the Cluster facade does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, assert_never
+
+from msgspec import Raw, json
+
+from nbcluster.client.cells import CellRun
+from nbcluster.client.connection import Connection
+from nbcluster.client.discovery import find_cluster
+from nbcluster.client.futures import Future
+from nbcluster.client.naming import client_label, default_name, is_notebook
+from nbcluster.client.startup import start_cluster
+from nbcluster.client.views import AsyncView, Key
+from nbcluster.core.targets import check_tags, from_python, parse
+from nbcluster.errors import ClusterExists, LauncherError, NBClusterError, UsageError
+from nbcluster.ids import CellId, EngineNumber
+from nbcluster.protocol import messages as m
+from nbcluster.transport.frames import Buffer
+from nbcluster.transport.rendezvous import connection_path, read_connection_file
+
+NOTEBOOK_IDLE = 12 * 3600.0
+"""Seconds that a notebook's cluster stays without client and work."""
+
+SCRIPT_IDLE = 5.0
+"""The same for a script's own cluster, which ends with the script."""
+
+FINISHED_RUNS = 500
+"""Finished cells whose late output still finds its place."""
+
+READY = ("idle", "busy")
+
+CommListener = Callable[[m.CommSent, Sequence[Buffer]], None]
+
+
+def available_cpus() -> int:
+    """CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class AsyncCluster:
+    """A cluster, for asynchronous programs; every method has a synchronous twin on `Cluster`.
+
+    Parameters
+    ----------
+    n : int, optional
+        Engines to have; defaults to the CPUs that this process may use. More are started when fewer run.
+    name : str, optional
+        Name of the cluster. In a notebook the notebook's file name; in a script a new one that ends with it.
+    launcher : str
+        How engines are started: a name registered under the entry points ``nbcluster.launchers``.
+    kernel : str
+        Name of a kernelspec; "" is this interpreter.
+    tags : sequence of str
+        Tags of the engines that are started.
+    env : mapping of str to str
+        Environment variables that engines get on top.
+    cwd : str, optional
+        Their directory; defaults to this process's.
+    threads_per_engine : int, optional
+        OMP, MKL and OPENBLAS threads of each engine, unless set in the environment; defaults to CPUs // n.
+    idle_timeout : float, optional
+        Seconds without client and work after which the cluster ends; negative: never. Defaults to 12 hours
+        in a notebook.
+    timeout : float
+        Seconds that the engines may take until they answer.
+
+    Examples
+    --------
+    >>> async with AsyncCluster(2) as cluster:  # doctest: +SKIP
+    ...     result = await cluster[0].execute("6 * 7")
+    ...     result.value
+    42
+    """
+
+    def __init__(
+        self,
+        n: int | None = None,
+        *,
+        name: str | None = None,
+        launcher: str = "local",
+        kernel: str = "",
+        tags: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        threads_per_engine: int | None = None,
+        idle_timeout: float | None = None,
+        timeout: float = 60,
+    ) -> None:
+        wanted = available_cpus() if n is None else n
+        if wanted < 0:
+            raise UsageError(f"a cluster cannot have {wanted} engines; 0 starts an empty one")
+        check_tags(tuple(tags))
+        in_notebook = is_notebook()
+        self._is_scripts_own = name is None and not in_notebook
+        if name is None:
+            name = default_name() if in_notebook else f"script-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        if idle_timeout is None:
+            idle_timeout = SCRIPT_IDLE if self._is_scripts_own else NOTEBOOK_IDLE
+        connection_path(name)  # a bad name is refused before anything is started
+        self.name = name
+        self.idle_timeout: float | None = idle_timeout if idle_timeout >= 0 else None
+        self._n = wanted
+        self._timeout = timeout
+        self._spec = engine_spec(
+            wanted, launcher=launcher, kernel=kernel, tags=tags, env=env, cwd=cwd, threads=threads_per_engine
+        )
+        self._connection: Connection | None = None
+        self._started_here = False
+        self._engines: dict[EngineNumber, m.EngineStatus] = {}
+        self._changed = asyncio.Event()
+        self._runs: OrderedDict[CellId, CellRun] = OrderedDict()
+        self._comm_listeners: list[CommListener] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lost: NBClusterError | None = None
+        self.last: Future | None = None
+
+    # -- its life -----------------------------------------------------------------------------
+
+    @classmethod
+    async def connect(
+        cls, name_or_file: str | os.PathLike[str] | None = None, *, timeout: float = 10
+    ) -> Self:
+        """Connect to a running cluster.
+
+        Parameters
+        ----------
+        name_or_file : str or path, optional
+            Its name, or its connection file; may be left out when exactly one runs.
+        timeout : float
+            Seconds that its controller may take to answer.
+
+        Raises
+        ------
+        UnknownCluster
+            When there is no such cluster, or several and none was named.
+        ControllerLost
+            When it does not answer.
+        """
+        file = find_cluster(name_or_file)
+        self = cls(0, name=read_connection_file(file).name, timeout=timeout)
+        await self._attach(file, timeout)
+        return self
+
+    async def start(self) -> Self:
+        """Start the cluster, or connect to the one of its name, and have at least n engines ready."""
+        path = connection_path(self.name)
+        if path.exists() and read_connection_file(path).is_stale():
+            path.unlink(missing_ok=True)
+        if not path.exists():
+            try:
+                await asyncio.to_thread(start_cluster, self.name, idle_timeout=self.idle_timeout)
+                self._started_here = True
+            except ClusterExists:  # another process was faster
+                await self._wait_for_file(path)
+        await self._attach(path, self._timeout)
+        try:
+            await self.start_up_to(self._n, spec=self._spec, timeout=self._timeout)
+        except BaseException:
+            if self._started_here:
+                await self.stop(force=True)
+            else:
+                await self.close()
+            raise
+        return self
+
+    async def __aenter__(self) -> Self:
+        if self._connection is None:
+            await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._started_here and self._lost is None:
+            await self.stop(force=True)
+        else:
+            await self.close()
+
+    async def _wait_for_file(self, path: Path) -> None:
+        async with asyncio.timeout(self._timeout):
+            while not path.exists():
+                await asyncio.sleep(0.02)
+
+    async def _attach(self, path: Path, timeout: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        file = read_connection_file(path)
+        connection = Connection(file, client_label(), self._noticed, self._has_lost)
+        try:
+            status = await connection.open(timeout)
+        except BaseException:
+            await connection.close()
+            raise
+        self._connection = connection
+        self.name = status.name
+        self.idle_timeout = status.idle_timeout
+        self._engines = {engine.number: engine for engine in status.engines}
+
+    @property
+    def connection(self) -> Connection:
+        """The connection.
+
+        Raises
+        ------
+        UsageError
+            Before `start` and after `close`.
+        """
+        if self._lost is not None:
+            raise self._lost
+        if self._connection is None:
+            raise UsageError(f"the cluster {self.name!r} is not connected; start it, or connect to it")
+        return self._connection
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the controller can be asked."""
+        return self._connection is not None and self._lost is None
+
+    @property
+    def is_scripts_own(self) -> bool:
+        """Whether it was started by a script without a name, and ends with it."""
+        return self._is_scripts_own and self._started_here
+
+    async def stop(self, force: bool = False) -> None:
+        """End engines and controller.
+
+        Raises
+        ------
+        ClusterInUse
+            When other clients are connected and `force` is false; the message names them.
+        """
+        connection = self.connection
+        await connection.ask(m.StopCluster(force), m.Done, timeout=10)
+        path = connection_path(self.name)
+        directory = Path(connection.file.directory)
+        async with asyncio.timeout(15):
+            while directory.exists() or path.exists():
+                await asyncio.sleep(0.01)
+        await self.close()
+
+    async def close(self) -> None:
+        """Detach; the cluster goes on."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    # -- engines ------------------------------------------------------------------------------
+
+    @property
+    def engines(self) -> list[m.EngineStatus]:
+        """The engines as last told, by number; `status` asks again."""
+        return [self._engines[number] for number in sorted(self._engines)]
+
+    async def status(self, usage: bool = False) -> m.ClusterStatus:
+        """Ask what the cluster is at; `usage` also measures memory and CPU of the engines."""
+        status = (await self.connection.ask(m.Describe(usage), m.Status, timeout=30)).status
+        self._engines = {engine.number: engine for engine in status.engines}
+        return status
+
+    async def add(
+        self,
+        n: int,
+        *,
+        launcher: str = "local",
+        kernel: str = "",
+        tags: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        threads_per_engine: int | None = None,
+        timeout: float = 60,
+    ) -> list[int]:
+        """Start n more engines and wait until they answer; return their numbers.
+
+        Raises
+        ------
+        UsageError
+            For an unknown kernel or a bad tag.
+        LauncherError
+            When one does not start; the message holds its stderr.
+        """
+        if n < 0:
+            raise UsageError(f"{n} engines cannot be added; use remove() or scale()")
+        check_tags(tuple(tags))
+        total = n + len(self._engines)
+        spec = engine_spec(
+            total, launcher=launcher, kernel=kernel, tags=tags, env=env, cwd=cwd, threads=threads_per_engine
+        )
+        answer = await self.connection.ask(m.AddEngines(n, spec), m.Engines, timeout=30)
+        await self._wait_ready(answer.numbers, timeout)
+        return list(answer.numbers)
+
+    async def start_up_to(
+        self, n: int, *, spec: m.KernelSpecRef | None = None, kernel: str = "", timeout: float = 60
+    ) -> list[int]:
+        """Have at least n engines of a kernel; none is removed. Return the numbers of those started."""
+        spec = spec or engine_spec(n, kernel=kernel)
+        answer = await self.connection.ask(m.AddEngines(n, spec, up_to=True), m.Engines, timeout=30)
+        await self._wait_ready(answer.numbers, timeout)
+        return list(answer.numbers)
+
+    async def scale(self, n: int, *, timeout: float = 60) -> list[int]:
+        """Have exactly n engines; idle ones go first. Return the numbers that were started or stopped."""
+        answer = await self.connection.ask(m.ScaleEngines(n, engine_spec(n)), m.Engines, timeout=30)
+        alive = {engine.number for engine in (await self.status()).engines if engine.state != "stopping"}
+        await self._wait_ready([number for number in answer.numbers if number in alive], timeout)
+        await self._wait_gone([number for number in answer.numbers if number not in alive], timeout)
+        return list(answer.numbers)
+
+    async def remove(self, targets: Key = "all", *, timeout: float = 60) -> list[int]:
+        """Stop engines for good; return their numbers."""
+        answer = await self.connection.ask(m.RemoveEngines(from_python(targets)), m.Engines, timeout=30)
+        await self._wait_gone(answer.numbers, timeout)
+        return list(answer.numbers)
+
+    async def restart(self, targets: Key = "all", *, timeout: float = 60) -> list[int]:
+        """End these engines' processes and start new ones under the same numbers; return the numbers."""
+        before = {number: engine.incarnation for number, engine in self._engines.items()}
+        answer = await self.connection.ask(m.RestartEngines(from_python(targets)), m.Engines, timeout=30)
+        await self._wait_ready(answer.numbers, timeout, after=before)
+        return list(answer.numbers)
+
+    async def interrupt(self, targets: Key = "all") -> list[int]:
+        """Interrupt whatever runs there now, whoever sent it."""
+        answer = await self.connection.ask(m.InterruptEngines(from_python(targets)), m.Engines, timeout=30)
+        return list(answer.numbers)
+
+    async def signal(self, signum: int, targets: Key = "all") -> list[int]:
+        """Send a POSIX signal to the engine processes."""
+        request = m.SignalEngines(int(signum), from_python(targets))
+        return list((await self.connection.ask(request, m.Engines, timeout=30)).numbers)
+
+    async def wait_for_engines(self, n: int, timeout: float = 60) -> list[m.EngineStatus]:
+        """Wait until n engines are ready; return all that are.
+
+        Raises
+        ------
+        TimeoutError
+            When fewer were ready in time; the message says how many and why.
+        """
+        deadline = time.monotonic() + timeout
+        while len(ready := [engine for engine in self.engines if engine.state in READY]) < n:
+            if not await self._wait_change(deadline - time.monotonic()):
+                states = ", ".join(f"{engine.number} {engine.state}" for engine in self.engines) or "none"
+                raise TimeoutError(f"{len(ready)} of {n} engines were ready after {timeout:g} s ({states})")
+        return ready
+
+    async def logs(self, engine: int | None = None, lines: int = 200) -> str:
+        """The last lines of an engine's log, or of the controller's own."""
+        number = EngineNumber(engine) if engine is not None else None
+        return (await self.connection.ask(m.ReadLog(number, lines), m.LogText, timeout=30)).text
+
+    async def set_options(self, *, idle_timeout: float | None = None) -> None:
+        """Change options of the running cluster; a negative idle_timeout means never."""
+        await self.connection.ask(m.SetOptions(idle_timeout), m.Done, timeout=30)
+        if idle_timeout is not None:
+            self.idle_timeout = idle_timeout if idle_timeout >= 0 else None
+
+    # -- cells --------------------------------------------------------------------------------
+
+    def __getitem__(self, targets: Key) -> AsyncView:
+        return AsyncView(self, from_python(targets))
+
+    async def send_cell(
+        self,
+        code: str,
+        targets: str = "",
+        *,
+        label: str = "",
+        allow_stdin: bool = False,
+        silent: bool = False,
+        timeout: float | None = None,
+        fail_fast: bool = False,
+        startup: bool = False,
+        want_value: bool = False,
+        push: Mapping[str, bytes] | None = None,
+        pull: Sequence[str] = (),
+    ) -> CellRun:
+        """Send a cell; return when the controller has accepted it.
+
+        Parameters
+        ----------
+        code : str
+        targets : str
+            In the grammar of TARGETS; "" is every engine of this client's language.
+        label : str
+            How it is called in displays.
+        allow_stdin : bool
+            Whether input() in it is asked for here; otherwise it is an error there.
+        silent : bool
+            Run without history, outputs of expressions and execution count.
+        timeout : float, optional
+            Seconds that it may run on each engine.
+        fail_fast : bool
+            Interrupt the others when one engine fails.
+        startup : bool
+            Also run it on each matching engine that joins or restarts later.
+        want_value : bool
+            Send the value of the last expression home.
+        push : mapping of str to bytes
+            Pickled values to bind before it runs.
+        pull : sequence of str
+            Names whose values to send home after it.
+
+        Raises
+        ------
+        UsageError, UnknownTarget, NoEngines, EngineLost, NotSupported
+        """
+        meant = parse(targets)
+        order = m.SubmitCell(
+            CellId(uuid.uuid4().hex),
+            code,
+            targets,
+            label=label,
+            allow_stdin=allow_stdin,
+            silent=silent,
+            timeout=timeout,
+            fail_fast=fail_fast,
+            startup=startup,
+            want_value=want_value,
+            push=dict(push or {}),
+            pull=tuple(pull),
+        )
+        run = CellRun(self, order, single=meant.single)
+        self._runs[order.cell] = run
+        try:
+            answer = await self.connection.ask(order, m.Accepted, timeout=60)
+        except BaseException:
+            self._runs.pop(order.cell, None)
+            raise
+        run.accepted(answer.tasks)
+        if not silent:
+            self.last = run.future
+        self._forget_finished()
+        return run
+
+    async def cancel(self) -> None:
+        """Cancel every cell that this client has sent."""
+        await self.connection.ask(m.CancelAll(), m.Done, timeout=30)
+
+    async def complete(
+        self, code: str, cursor_pos: int, targets: Key = "", timeout: float = 0.3
+    ) -> dict[str, Any]:
+        """Ask an engine's kernel for completions; the content of its complete_reply, empty when it is late."""
+        request = m.Complete(code, cursor_pos, from_python(targets), timeout)
+        return (await self.connection.ask(request, m.KernelReply, timeout=timeout + 10)).content
+
+    async def inspect(
+        self, code: str, cursor_pos: int, detail_level: int = 0, targets: Key = "", timeout: float = 0.3
+    ) -> dict[str, Any]:
+        """Ask an engine's kernel what a name is; the content of its inspect_reply, empty when it is late."""
+        request = m.Inspect(code, cursor_pos, detail_level, from_python(targets), timeout)
+        return (await self.connection.ask(request, m.KernelReply, timeout=timeout + 10)).content
+
+    # -- comms --------------------------------------------------------------------------------
+
+    def on_comm(self, listener: CommListener) -> None:
+        """Have the comm messages of engines given to a callback, on this loop."""
+        self._comm_listeners.append(listener)
+
+    async def send_comm(
+        self,
+        engine: int,
+        msg_type: str,
+        content: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
+        buffers: Sequence[Buffer] = (),
+    ) -> None:
+        """Send a comm message to an engine."""
+        request = m.SendComm(EngineNumber(engine), msg_type, Raw(json.encode(content)), metadata or {})
+        await self.connection.ask(request, m.Done, timeout=30, buffers=buffers)
+
+    def post_soon(self, request: m.Request) -> None:
+        """Send a request from any thread; its answer is not waited for."""
+        loop, connection = self._loop, self._connection
+        if loop is None or connection is None or self._lost is not None:
+            return
+
+        def post() -> None:
+            connection.post(request).add_done_callback(lambda done: done.cancelled() or done.exception())
+
+        loop.call_soon_threadsafe(post)
+
+    # -- what is told -------------------------------------------------------------------------
+
+    def _noticed(self, notice: m.Notice, buffers: Sequence[Buffer]) -> None:
+        match notice:
+            case m.TaskStarted() | m.TaskOutput() | m.InputWanted() | m.TaskDone():
+                run = self._runs.get(notice.cell)
+                if run is not None:
+                    run.handle(notice, buffers)
+            case m.CommSent():
+                for listener in self._comm_listeners:
+                    listener(notice, buffers)
+            case m.EngineChanged(engine, gone):
+                if gone:
+                    self._engines.pop(engine.number, None)
+                else:
+                    self._engines[engine.number] = engine
+                self._changed.set()
+            case m.ClusterStopping():
+                pass  # the connection makes it a loss
+            case _:
+                assert_never(notice)
+
+    def _has_lost(self, error: NBClusterError) -> None:
+        self._lost = error
+        self._changed.set()
+        for run in list(self._runs.values()):
+            run.lose(error)
+
+    def _forget_finished(self) -> None:
+        surplus = len(self._runs) - FINISHED_RUNS
+        if surplus > 0:
+            for cell in [cell for cell, run in self._runs.items() if run.done][:surplus]:
+                del self._runs[cell]
+
+    async def _wait_change(self, seconds: float) -> bool:
+        if self._lost is not None:
+            raise self._lost
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        if self._lost is not None:
+            raise self._lost
+        return True
+
+    async def _wait_ready(
+        self, numbers: Sequence[int], timeout: float, after: Mapping[EngineNumber, int] | None = None
+    ) -> None:
+        deadline = time.monotonic() + timeout
+        while True:
+            waiting = []
+            for number in map(EngineNumber, numbers):
+                engine = self._engines.get(number)
+                if engine is not None and engine.state == "failed":
+                    raise LauncherError(f"engine {number} did not start: {engine.note}")
+                fresh = engine is not None and (after is None or engine.incarnation != after.get(number))
+                if engine is None or engine.state not in READY or not fresh:
+                    waiting.append(number)
+            if not waiting:
+                return
+            if not await self._wait_change(deadline - time.monotonic()):
+                words = await self.logs(waiting[0], 20)
+                raise LauncherError(
+                    f"engines {', '.join(map(str, waiting))} did not answer within {timeout:g} s"
+                    + (f"; the log of engine {waiting[0]} ends:\n{words}" if words else "")
+                )
+
+    async def _wait_gone(self, numbers: Sequence[int], timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while left := [number for number in numbers if EngineNumber(number) in self._engines]:
+            if not await self._wait_change(deadline - time.monotonic()):
+                raise LauncherError(f"engines {left} did not end within {timeout:g} s")
+
+    def __repr__(self) -> str:
+        if self._lost is not None:
+            return f"<{type(self).__name__} {self.name!r}: lost>"
+        ready = sum(engine.state in READY for engine in self._engines.values())
+        return f"<{type(self).__name__} {self.name!r}: {ready} of {len(self._engines)} engines ready>"
+
+
+def engine_spec(
+    n: int,
+    *,
+    launcher: str = "local",
+    kernel: str = "",
+    tags: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    threads: int | None = None,
+) -> m.KernelSpecRef:
+    """Describe engines that see what this process sees: its directory, its sys.path, its share of the CPUs."""
+    share = str(threads if threads is not None else max(1, available_cpus() // max(1, n)))
+    variables = {
+        name: share
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        if name not in os.environ
+    }
+    return m.KernelSpecRef(
+        kernel=kernel,
+        tags=tuple(tags),
+        env={**variables, **(env or {})},
+        cwd=cwd or os.getcwd(),
+        path=tuple(entry or os.getcwd() for entry in sys.path),
+        launcher=launcher,
+    )

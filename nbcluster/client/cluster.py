@@ -1,0 +1,325 @@
+"""The synchronous face of a cluster. Adds nothing: each method is its async twin's, through the portal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from nbcluster.client import current
+from nbcluster.client.aio import AsyncCluster, CommListener
+from nbcluster.client.cells import CellRun
+from nbcluster.client.futures import Future
+from nbcluster.client.portal import portal
+from nbcluster.client.views import AsyncView, Key
+from nbcluster.protocol import messages as m
+from nbcluster.transport.frames import Buffer
+
+
+class Cluster:
+    """A cluster: start one, or connect to the one of its name.
+
+    In a notebook ``Cluster(n)`` is the notebook's own cluster, which outlives its kernel; in a script without a name
+    it is a new one that ends with the script. Returns when n engines are ready. ``with`` stops only a cluster that
+    it started. The parameters are those of `AsyncCluster`.
+
+    Examples
+    --------
+    >>> with Cluster(2) as cluster:  # doctest: +SKIP
+    ...     cluster[:].execute("6 * 7")[0].value
+    42
+    """
+
+    def __init__(
+        self,
+        n: int | None = None,
+        *,
+        name: str | None = None,
+        launcher: str = "local",
+        kernel: str = "",
+        tags: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        threads_per_engine: int | None = None,
+        idle_timeout: float | None = None,
+        timeout: float = 60,
+    ) -> None:
+        twin = AsyncCluster(
+            n,
+            name=name,
+            launcher=launcher,
+            kernel=kernel,
+            tags=tags,
+            env=env,
+            cwd=cwd,
+            threads_per_engine=threads_per_engine,
+            idle_timeout=idle_timeout,
+            timeout=timeout,
+        )
+        portal().call(twin.start(), waiting=lambda: f"the engines of {twin.name!r} to start")
+        self._adopt(twin)
+
+    def _adopt(self, twin: AsyncCluster) -> None:
+        self._twin = twin
+        current.use(self)
+        portal().at_exit(self._leave)
+
+    async def _leave(self) -> None:
+        if self._twin.is_connected:
+            await (self._twin.stop(force=True) if self._twin.is_scripts_own else self._twin.close())
+
+    @classmethod
+    def connect(cls, name_or_file: str | os.PathLike[str] | None = None, *, timeout: float = 10) -> Self:
+        """Connect to a running cluster; see `AsyncCluster.connect`."""
+        self = cls.__new__(cls)
+        self._adopt(portal().call(AsyncCluster.connect(name_or_file, timeout=timeout)))
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        portal().call(self._twin.__aexit__(kind, error, trace))
+
+    @property
+    def name(self) -> str:
+        """The name of the cluster."""
+        return self._twin.name
+
+    @property
+    def language(self) -> str:
+        """The language whose engines are meant when no target is named."""
+        return "python"
+
+    @property
+    def idle_timeout(self) -> float | None:
+        """Seconds without client and work after which it ends; None: never."""
+        return self._twin.idle_timeout
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the controller can be asked."""
+        return self._twin.is_connected
+
+    @property
+    def started_here(self) -> bool:
+        """Whether this object started the cluster, rather than found it."""
+        return self._twin._started_here
+
+    @property
+    def engines(self) -> list[m.EngineStatus]:
+        """The engines, by number, asked now."""
+        return list(self.status().engines)
+
+    @property
+    def last(self) -> Future | None:
+        """The Future of the last cell that was sent."""
+        return self._twin.last
+
+    def status(self, usage: bool = False) -> m.ClusterStatus:
+        """Ask what the cluster is at; `usage` also measures memory and CPU of the engines."""
+        return portal().call(self._twin.status(usage))
+
+    def stop(self, force: bool = False) -> None:
+        """End engines and controller; refused while others are connected, unless forced."""
+        portal().call(self._twin.stop(force), waiting=lambda: f"the cluster {self.name!r} to end")
+
+    def close(self) -> None:
+        """Detach; the cluster goes on."""
+        portal().call(self._twin.close())
+
+    def add(
+        self,
+        n: int,
+        *,
+        launcher: str = "local",
+        kernel: str = "",
+        tags: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        threads_per_engine: int | None = None,
+        timeout: float = 60,
+    ) -> list[int]:
+        """Start n more engines and wait until they answer; return their numbers."""
+        work = self._twin.add(
+            n,
+            launcher=launcher,
+            kernel=kernel,
+            tags=tags,
+            env=env,
+            cwd=cwd,
+            threads_per_engine=threads_per_engine,
+            timeout=timeout,
+        )
+        return portal().call(work, waiting=lambda: f"{n} engines to start")
+
+    def start_up_to(self, n: int, *, kernel: str = "", timeout: float = 60) -> list[int]:
+        """Have at least n engines of a kernel; none is removed. Return the numbers of those started."""
+        return portal().call(
+            self._twin.start_up_to(n, kernel=kernel, timeout=timeout), waiting=lambda: "engines to start"
+        )
+
+    def scale(self, n: int, *, timeout: float = 60) -> list[int]:
+        """Have exactly n engines; idle ones go first."""
+        return portal().call(
+            self._twin.scale(n, timeout=timeout), waiting=lambda: f"the cluster to have {n} engines"
+        )
+
+    def remove(self, targets: Key = "all", *, timeout: float = 60) -> list[int]:
+        """Stop engines for good; return their numbers."""
+        return portal().call(self._twin.remove(targets, timeout=timeout), waiting=lambda: "engines to end")
+
+    def restart(self, targets: Key = "all", *, timeout: float = 60) -> list[int]:
+        """End these engines' processes and start new ones under the same numbers; return the numbers."""
+        return portal().call(
+            self._twin.restart(targets, timeout=timeout), waiting=lambda: "engines to restart"
+        )
+
+    def interrupt(self, targets: Key = "all") -> list[int]:
+        """Interrupt whatever runs there now, whoever sent it."""
+        return portal().call(self._twin.interrupt(targets))
+
+    def signal(self, signum: int, targets: Key = "all") -> list[int]:
+        """Send a POSIX signal to the engine processes."""
+        return portal().call(self._twin.signal(signum, targets))
+
+    def wait_for_engines(self, n: int, timeout: float = 60) -> list[m.EngineStatus]:
+        """Wait until n engines are ready; return all that are."""
+        return portal().call(
+            self._twin.wait_for_engines(n, timeout), waiting=lambda: f"{n} engines to be ready"
+        )
+
+    def logs(self, engine: int | None = None, lines: int = 200) -> str:
+        """The last lines of an engine's log, or of the controller's own."""
+        return portal().call(self._twin.logs(engine, lines))
+
+    def set_options(self, *, idle_timeout: float | None = None) -> None:
+        """Change options of the running cluster; a negative idle_timeout means never."""
+        portal().call(self._twin.set_options(idle_timeout=idle_timeout))
+
+    def __getitem__(self, targets: Key) -> View:
+        return View(self._twin[targets])
+
+    def send_cell(
+        self,
+        code: str,
+        targets: str = "",
+        *,
+        label: str = "",
+        allow_stdin: bool = False,
+        silent: bool = False,
+        timeout: float | None = None,
+        fail_fast: bool = False,
+        startup: bool = False,
+        want_value: bool = False,
+        push: Mapping[str, bytes] | None = None,
+        pull: Sequence[str] = (),
+    ) -> CellRun:
+        """Send a cell; return when the controller has accepted it. See `AsyncCluster.send_cell`."""
+        work = self._twin.send_cell(
+            code,
+            targets,
+            label=label,
+            allow_stdin=allow_stdin,
+            silent=silent,
+            timeout=timeout,
+            fail_fast=fail_fast,
+            startup=startup,
+            want_value=want_value,
+            push=push,
+            pull=pull,
+        )
+        return portal().call(work)
+
+    def cancel(self) -> None:
+        """Cancel every cell that this client has sent."""
+        portal().call(self._twin.cancel())
+
+    def complete(self, code: str, cursor_pos: int, targets: Key = "", timeout: float = 0.3) -> dict[str, Any]:
+        """Ask an engine's kernel for completions; the content of its complete_reply, empty when it is late."""
+        return portal().call(self._twin.complete(code, cursor_pos, targets, timeout))
+
+    def inspect(
+        self, code: str, cursor_pos: int, detail_level: int = 0, targets: Key = "", timeout: float = 0.3
+    ) -> dict[str, Any]:
+        """Ask an engine's kernel what a name is; the content of its inspect_reply, empty when it is late."""
+        return portal().call(self._twin.inspect(code, cursor_pos, detail_level, targets, timeout))
+
+    def on_comm(self, listener: CommListener) -> None:
+        """Have the comm messages of engines given to a callback, on the I/O thread."""
+        self._twin.on_comm(listener)
+
+    def send_comm(
+        self,
+        engine: int,
+        msg_type: str,
+        content: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
+        buffers: Sequence[Buffer] = (),
+    ) -> None:
+        """Send a comm message to an engine."""
+        portal().call(self._twin.send_comm(engine, msg_type, content, metadata, buffers))
+
+    def __repr__(self) -> str:
+        return repr(self._twin).replace("AsyncCluster", "Cluster", 1)
+
+
+class View:
+    """Engines of a cluster. An int or `any` target gives bare results, every other one dicts by engine number.
+
+    Names are those of the engines' namespaces: ``view["x"]`` reads, ``view["x"] = 1`` binds, ``del view["x"]`` unbinds.
+    """
+
+    def __init__(self, twin: AsyncView) -> None:
+        self._twin = twin
+
+    @property
+    def targets(self) -> str:
+        """The targets, as text."""
+        return self._twin.targets
+
+    def execute(
+        self, code: str, *, wait: bool = True, check: bool = False, timeout: float | None = None
+    ) -> Any:
+        """Run code on each target, without display; see `AsyncView.execute`."""
+        return portal().call(self._twin.execute(code, wait=wait, check=check, timeout=timeout))
+
+    def run(self, file: str | Path, *, wait: bool = True, check: bool = True) -> Any:
+        """Run a Python file of this machine on each target."""
+        return portal().call(self._twin.run(file, wait=wait, check=check))
+
+    def signal(self, signum: int) -> list[int]:
+        """Send a POSIX signal to the engine processes."""
+        return portal().call(self._twin.signal(signum))
+
+    def push(self, values: Mapping[str, Any]) -> None:
+        """Bind values to names on each target."""
+        portal().call(self._twin.push(values))
+
+    def pull(self, names: str | Sequence[str]) -> Any:
+        """Bring values here, by the shape of the targets; several names give a list."""
+        return portal().call(self._twin.pull(names))
+
+    def complete(self, code: str, cursor_pos: int | None = None, timeout: float = 0.3) -> list[str]:
+        """Completions of code at a position, as the first target's kernel knows them."""
+        return portal().call(self._twin.complete(code, cursor_pos, timeout))
+
+    def inspect(self, code: str, cursor_pos: int | None = None, timeout: float = 0.3) -> str:
+        """What the first target's kernel says of the name at a position."""
+        return portal().call(self._twin.inspect(code, cursor_pos, timeout))
+
+    def __getitem__(self, name: str) -> Any:
+        return self.pull(name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.push({name: value})
+
+    def __delitem__(self, name: str) -> None:
+        portal().call(self._twin.unbind(name))
+
+    def __repr__(self) -> str:
+        return repr(self._twin).replace("AsyncView", "View", 1)

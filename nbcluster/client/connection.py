@@ -1,0 +1,242 @@
+"""One client's connection to a controller: requests with answers, notices, and the knowledge that it still lives.
+
+Knows no cells and no engines. Every wait on it ends: in an answer, in a refusal, or in ControllerLost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+import nbcluster
+from nbcluster.errors import BY_NAME, ControllerLost, NBClusterError
+from nbcluster.ids import ClientId
+from nbcluster.protocol import codec
+from nbcluster.protocol import messages as m
+from nbcluster.transport.frames import Buffer
+from nbcluster.transport.loopsocket import LoopSocket
+from nbcluster.transport.rendezvous import ConnectionFile
+from nbcluster.transport.wire import Arrival, Curve, Wire, connect_dealer
+
+log = logging.getLogger(__name__)
+
+A = TypeVar("A", bound=m.Answer)
+OnNotice = Callable[[m.Notice, Sequence[Buffer]], None]
+
+BEAT_INTERVAL = 5.0
+"""Seconds between beats; a controller that leaves two unanswered counts as lost."""
+
+ACKNOWLEDGE_EVERY = 16 << 20
+"""Bytes of output after which the controller is told that they were taken, between beats."""
+
+DISCONNECT_PATIENCE = 3.0
+"""Seconds that a broken connection has to come back."""
+
+
+class Connection:
+    """A connection on the running loop.
+
+    Parameters
+    ----------
+    file : ConnectionFile
+    label : str
+        How the controller names this client to others.
+    on_notice : callable
+        Called with each notice and its buffers.
+    on_lost : callable
+        Called once when the controller is lost or has said that it stops, with the error.
+    """
+
+    def __init__(
+        self,
+        file: ConnectionFile,
+        label: str,
+        on_notice: OnNotice,
+        on_lost: Callable[[NBClusterError], None],
+    ) -> None:
+        self.file = file
+        self.label = label
+        self.id = ClientId(os.urandom(12).hex())
+        self._on_notice = on_notice
+        self._on_lost = on_lost
+        self._pending: dict[str, asyncio.Future[m.Answer]] = {}
+        self._received = 0
+        self._acknowledged = 0
+        self._lost: NBClusterError | None = None
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        curve = None
+        if file.curve_publickey:
+            public, secret = zmq.curve_keypair()
+            curve = Curve(public, secret, file.curve_publickey.encode())
+        socket = connect_dealer(self._context, file.url, self.id.encode(), curve)
+        monitor: zmq.Socket[bytes] = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._raw = socket
+        self._wire: Wire[m.FromController] = Wire(
+            socket, file.key.encode(), codec.decode_from_controller, self._arrived
+        )
+        self._monitor = LoopSocket(monitor, self._monitored)
+        self._beating: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[None] | None = None
+
+    async def open(self, timeout: float) -> m.ClusterStatus:
+        """Say hello; return the cluster's status.
+
+        Raises
+        ------
+        ControllerLost
+            When nothing answers in time.
+        VersionMismatch
+            When the controller speaks another version.
+        """
+        hello = m.Hello(
+            self.id,
+            self.label,
+            version=nbcluster.__version__,
+            python=platform.python_version(),
+        )
+        try:
+            welcome = await self.ask(hello, m.Welcome, timeout=timeout)
+        except TimeoutError:
+            raise ControllerLost(
+                f"the controller of {self.file.name!r} (process {self.file.pid} on {self.file.host}) did not "
+                f"answer within {timeout:g} s; if it hangs, end it with `nbcluster stop {self.file.name}`"
+            ) from None
+        self._beating = asyncio.create_task(self._beat())
+        return welcome.status
+
+    async def ask(
+        self,
+        request: m.Request,
+        kind: type[A],
+        *,
+        timeout: float | None = None,
+        buffers: Sequence[Buffer] = (),
+    ) -> A:
+        """Send a request and wait for its answer.
+
+        Raises
+        ------
+        NBClusterError
+            What the controller refused with, or ControllerLost.
+        TimeoutError
+            When no answer came in time.
+        """
+        future = self.post(request, buffers)
+        async with asyncio.timeout(timeout):
+            answer = await future
+        if not isinstance(answer, kind):
+            raise NBClusterError(
+                f"the controller answered {type(request).__name__} with {type(answer).__name__}"
+            )
+        return answer
+
+    def post(self, request: m.Request, buffers: Sequence[Buffer] = ()) -> asyncio.Future[m.Answer]:
+        """Send a request at once; the future holds its answer or its error."""
+        future: asyncio.Future[m.Answer] = asyncio.get_running_loop().create_future()
+        if self._lost is not None:
+            future.set_exception(self._lost)
+            return future
+        msg_id = self._wire.new_id()
+        self._pending[msg_id] = future
+        future.add_done_callback(lambda _: self._pending.pop(msg_id, None))
+        self._wire.send(request, msg_id=msg_id, buffers=buffers)
+        return future
+
+    async def close(self) -> None:
+        """Say goodbye and close."""
+        if self._lost is None:
+            try:
+                await self.ask(m.Goodbye(), m.Done, timeout=1.0)
+            except (NBClusterError, TimeoutError) as error:
+                log.debug("goodbye was not answered: %s", error)
+        self._shut()
+
+    def _shut(self) -> None:
+        for task in (self._beating, self._checking):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
+        if self._raw.closed:
+            return
+        self._raw.disable_monitor()
+        self._monitor.close()
+        self._wire.close()
+        self._context.destroy(linger=200)
+
+    def _arrived(self, arrival: Arrival[m.FromController]) -> None:
+        message = arrival.message
+        if arrival.parent_id:
+            waiting = self._pending.get(arrival.parent_id)
+            if waiting is None or waiting.done():
+                return
+            if isinstance(message, m.Refused):
+                waiting.set_exception(BY_NAME.get(message.error, NBClusterError)(message.message))
+            else:
+                waiting.set_result(message)  # type: ignore[arg-type]  # what answers a request is an Answer
+            return
+        if isinstance(message, m.TaskOutput):
+            self._taken(len(bytes(message.content)) + sum(len(buffer) for buffer in arrival.buffers))
+        if isinstance(message, m.ClusterStopping):
+            self._lose(ControllerLost(f"the cluster {self.file.name!r} ended: {message.reason}"))
+            return
+        self._on_notice(message, arrival.buffers)  # type: ignore[arg-type]  # without parent it is a Notice
+
+    def _taken(self, size: int) -> None:
+        self._received += size
+        if self._received - self._acknowledged >= ACKNOWLEDGE_EVERY:
+            self._acknowledged = self._received
+            self._consume(self.post(m.Beat(self._received)))
+
+    @staticmethod
+    def _consume(future: asyncio.Future[m.Answer]) -> None:
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _beat(self) -> None:
+        while self._lost is None:
+            await asyncio.sleep(BEAT_INTERVAL)
+            self._acknowledged = self._received
+            try:
+                await self.ask(m.Beat(self._received), m.Done, timeout=2 * BEAT_INTERVAL)
+            except TimeoutError:
+                self._lose(self._gone(f"has not answered for {2 * BEAT_INTERVAL:g} s"))
+            except NBClusterError as error:
+                self._lose(error)
+
+    def _monitored(self, frames: list[bytes]) -> None:
+        event = parse_monitor_message(frames)["event"]
+        if event == zmq.EVENT_DISCONNECTED and self._checking is None and self._lost is None:
+            self._checking = asyncio.create_task(self._check())
+
+    async def _check(self) -> None:
+        """The connection broke: either the controller is gone, or it comes back by itself."""
+        if self.file.is_stale():
+            self._lose(self._gone("ended"))
+            return
+        try:
+            await self.ask(m.Beat(self._received), m.Done, timeout=DISCONNECT_PATIENCE)
+        except (TimeoutError, NBClusterError):
+            self._lose(self._gone("closed the connection"))
+        finally:
+            self._checking = None
+
+    def _gone(self, how: str) -> ControllerLost:
+        return ControllerLost(
+            f"the controller of {self.file.name!r} (process {self.file.pid} on {self.file.host}) {how}; "
+            "its engines end with it. Start the cluster again with `%cluster start` or Cluster(n)"
+        )
+
+    def _lose(self, error: NBClusterError) -> None:
+        if self._lost is not None:
+            return
+        self._lost = error
+        for future in list(self._pending.values()):
+            if not future.done():
+                future.set_exception(error)
+        self._on_lost(error)
+        self._shut()

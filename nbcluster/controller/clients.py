@@ -1,0 +1,113 @@
+"""Who is connected, and how much each has taken. Knows no tasks.
+
+Sending never blocks the controller: what a client has not acknowledged is counted, and output beyond a limit is
+dropped and counted, so that a client that does not read costs bounded memory. Answers and ends are never dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nbcluster.ids import CellId, ClientId
+from nbcluster.protocol.messages import FromController, Hello, Request, TaskOutput
+from nbcluster.transport.frames import Buffer
+from nbcluster.transport.wire import Wire
+
+BEAT_INTERVAL = 5.0
+"""Seconds between the beats of a client."""
+
+SILENT_AFTER = 4 * BEAT_INTERVAL
+"""Seconds without a word after which a client counts as gone."""
+
+UNREAD_LIMIT = 256 << 20
+"""Bytes of output that may lie unacknowledged before more is dropped."""
+
+
+@dataclass(slots=True)
+class ClientLink:
+    """One connected client."""
+
+    id: ClientId
+    label: str
+    language: str
+    heard: float
+    sent: int = 0
+    received: int = 0
+
+    @property
+    def unread(self) -> int:
+        """Bytes of output on their way."""
+        return self.sent - self.received
+
+
+class Clients:
+    """Every connected client, by id; the id is the identity of its socket."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[ClientId, ClientLink] = {}
+        self._dropped: dict[CellId, int] = {}
+        self.wire: Wire[Request] | None = None
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __contains__(self, client: ClientId) -> bool:
+        return client in self._by_id
+
+    def join(self, hello: Hello, now: float) -> ClientLink:
+        """Note a client; a second Hello of the same one starts its counts again."""
+        link = ClientLink(hello.client, hello.label, hello.language, now)
+        self._by_id[hello.client] = link
+        return link
+
+    def leave(self, client: ClientId) -> bool:
+        """Forget a client; False when it was not there."""
+        return self._by_id.pop(client, None) is not None
+
+    def heard(self, client: ClientId, now: float) -> ClientLink | None:
+        """Note a word of a client; None when it is not known."""
+        link = self._by_id.get(client)
+        if link is not None:
+            link.heard = now
+        return link
+
+    def acknowledge(self, client: ClientId, received: int) -> None:
+        """Note how many bytes of output it has taken."""
+        if client in self._by_id:
+            self._by_id[client].received = received
+
+    def silent(self, now: float) -> list[ClientId]:
+        """The clients that have said nothing for too long."""
+        return [link.id for link in self._by_id.values() if now - link.heard > SILENT_AFTER]
+
+    def labels(self, *, but: ClientId | None = None) -> tuple[str, ...]:
+        """The labels of those connected."""
+        return tuple(sorted(link.label for link in self._by_id.values() if link.id != but))
+
+    def tell(self, client: ClientId, notice: FromController, buffers: Sequence[Buffer] = ()) -> bool:
+        """Send a notice; False when the client is gone."""
+        if client not in self._by_id or self.wire is None:
+            return False
+        return self.wire.send(notice, ident=client.encode(), buffers=buffers)
+
+    def tell_all(self, notice: FromController) -> None:
+        """Send a notice to everyone."""
+        for client in list(self._by_id):
+            self.tell(client, notice)
+
+    def tell_output(self, client: ClientId, notice: TaskOutput, buffers: Sequence[Buffer]) -> None:
+        """Send output, or drop it where too much lies unread."""
+        link = self._by_id.get(client)
+        if link is None:
+            return
+        size = len(bytes(notice.content)) + sum(len(buffer) for buffer in buffers)
+        if link.unread + size > UNREAD_LIMIT:
+            self._dropped[notice.cell] = self._dropped.get(notice.cell, 0) + 1
+            return
+        link.sent += size
+        self.tell(client, notice, buffers)
+
+    def take_dropped(self, cell: CellId) -> int:
+        """How many outputs of a cell were dropped since it was last asked."""
+        return self._dropped.pop(cell, 0)

@@ -1,0 +1,21 @@
+"""The options that a controller starts with. Values only."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class ControllerConfig(Struct, frozen=True):
+    """What the process that starts a cluster tells its controller, over the supervisor's standard input."""
+
+    name: str
+    directory: str
+    connection_file: str
+    transport: Literal["ipc", "tcp"] = "ipc"
+    start_method: Literal["fork", "exec"] = "fork"
+    idle_timeout: float | None = None
+    """Seconds without client and work after which the cluster ends; None: never."""
+    start_timeout: float = 60.0
+    """Seconds that an engine may take until it answers."""

@@ -1,0 +1,604 @@
+"""Receives, lets the scheduler decide, performs. Decides nothing about tasks itself.
+
+Requests of clients and facts of engines become inputs of the scheduler; its effects become messages, processes and
+timers. Everything runs on one asyncio loop, in callbacks that do not wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, assert_never
+
+import psutil
+import zmq
+from msgspec import DecodeError, Raw, json
+
+import nbcluster
+from nbcluster.controller.clients import BEAT_INTERVAL, Clients
+from nbcluster.controller.config import ControllerConfig
+from nbcluster.controller.executions import Execution
+from nbcluster.controller.orders import Refusal, check_cell, split_targets
+from nbcluster.controller.pool import EnginePool, EngineProcess
+from nbcluster.controller.status import engine_status
+from nbcluster.core import effects, inputs
+from nbcluster.core.model import EngineState
+from nbcluster.core.scheduler import Scheduler
+from nbcluster.errors import NBClusterError, VersionMismatch
+from nbcluster.ids import ClientId, EngineNumber, Incarnation, TaskId
+from nbcluster.launchers.base import Supervisor
+from nbcluster.protocol import messages as m
+from nbcluster.transport.frames import Message
+from nbcluster.transport.kernel import Channel
+from nbcluster.transport.wire import Arrival, Wire
+
+log = logging.getLogger(__name__)
+
+OUTPUTS = frozenset(
+    {"stream", "display_data", "execute_result", "update_display_data", "clear_output", "error"}
+)
+COMMS = frozenset({"comm_open", "comm_msg", "comm_close"})
+
+
+class Controller:
+    """One cluster: clients on one side, engines on the other, the scheduler between.
+
+    Parameters
+    ----------
+    config : ControllerConfig
+    context : zmq.Context
+    supervisor : Supervisor
+        The way to the parent of local processes.
+    """
+
+    def __init__(
+        self, config: ControllerConfig, context: zmq.Context[zmq.Socket[bytes]], supervisor: Supervisor
+    ) -> None:
+        self._config = config
+        self._scheduler = Scheduler()
+        self._clients = Clients()
+        self._pool = EnginePool(config, context, supervisor, self)
+        self._loop = asyncio.get_running_loop()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._comms: dict[str, ClientId] = {}
+        self._inputs: dict[TaskId, tuple[EngineProcess, Message]] = {}
+        self._shown: dict[EngineNumber, tuple[Any, ...]] = {}
+        self._started = time.time()
+        self._idle_timeout = config.idle_timeout
+        self._idle_since = self._loop.time()
+        self._children: set[asyncio.Task[None]] = set()
+        self._meters: dict[int, psutil.Process] = {}
+        self._stopping = False
+        self.stopped = asyncio.Event()
+
+    def serve(self, wire: Wire[m.Request]) -> None:
+        """Begin to answer clients over this wire."""
+        self._clients.wire = wire
+        self._loop.call_later(BEAT_INTERVAL, self._look_after_clients)
+
+    async def stop(self, reason: str) -> None:
+        """Tell everyone, end every engine."""
+        log.info("the cluster ends: %s", reason)
+        self._step(inputs.Remove(tuple(self._scheduler.engines)))
+        self._clients.tell_all(m.ClusterStopping(reason))
+        await self._pool.wait_empty()
+        for timer in self._timers.values():
+            timer.cancel()
+        self.stopped.set()
+
+    def stop_soon(self, reason: str) -> None:
+        """Begin to stop; `stopped` is set when it is done."""
+        if not self._stopping:
+            self._stopping = True
+            self._spawn(self.stop(reason))
+
+    # -- clients ------------------------------------------------------------------------------
+
+    def arrived(self, arrival: Arrival[m.Request]) -> None:
+        """Handle one request; whatever happens, it is answered."""
+        client = ClientId(arrival.ident.decode(errors="replace"))
+        known = self._clients.heard(client, self._loop.time())
+        if known is None and not isinstance(arrival.message, m.Hello):
+            self._answer(
+                arrival, m.Refused("ControllerLost", "this controller does not know you; connect again")
+            )
+            return
+        try:
+            self._handle(client, arrival)
+        except Refusal as refusal:
+            self._answer(arrival, m.Refused(refusal.error, refusal.message))
+        except NBClusterError as error:
+            self._answer(arrival, m.Refused(type(error).__name__, str(error)))
+        except Exception as error:
+            log.exception("a request could not be handled: %s", type(arrival.message).__name__)
+            self._answer(
+                arrival,
+                m.Refused(
+                    "NBClusterError", f"the controller failed at this request ({error!r}); see its log"
+                ),
+            )
+
+    def unreadable(self, ident: bytes, msg_id: str, error: VersionMismatch) -> None:
+        """Answer a message of another version."""
+        if self._clients.wire is not None:
+            self._clients.wire.send(m.Refused("VersionMismatch", str(error)), ident=ident, parent_id=msg_id)
+
+    def _answer(self, arrival: Arrival[m.Request], answer: m.Answer) -> None:
+        assert self._clients.wire is not None
+        self._clients.wire.send(answer, ident=arrival.ident, parent_id=arrival.msg_id)
+
+    def _handle(self, client: ClientId, arrival: Arrival[m.Request]) -> None:
+        order = arrival.message
+        match order:
+            case m.Hello():
+                self._welcome(order, arrival)
+            case m.Goodbye():
+                self._client_left(client)
+                self._answer(arrival, m.Done())
+            case m.Beat(received):
+                self._clients.acknowledge(client, received)
+                self._answer(arrival, m.Done())
+            case m.SubmitCell():
+                self._submit(client, order, arrival)
+            case m.CancelTasks(tasks, reason, force):
+                self._order(inputs.Cancel(tasks, reason, force), arrival)
+            case m.CancelAll():
+                self._order(inputs.CancelOwned(client, "cancelled by its owner"), arrival)
+            case m.InterruptEngines(targets):
+                numbers = self._meant(client, targets)
+                for number in numbers:
+                    self._pool.interrupt(self._scheduler.engines[number].incarnation, None)
+                self._answer(arrival, m.Engines(numbers))
+            case m.SignalEngines(signum, targets):
+                numbers = self._meant(client, targets)
+                for number in numbers:
+                    self._pool.signal(self._scheduler.engines[number].incarnation, signum)
+                self._answer(arrival, m.Engines(numbers))
+            case m.AddEngines(n, spec, up_to):
+                self._pool.check(spec)
+                self._order(inputs.Add(n, spec, up_to), arrival)
+            case m.ScaleEngines(n, spec):
+                self._pool.check(spec)
+                self._order(inputs.Scale(n, spec), arrival)
+            case m.RemoveEngines(targets):
+                self._order(inputs.Remove(self._meant(client, targets)), arrival)
+            case m.RestartEngines(targets):
+                reason = f"was restarted at {time.strftime('%H:%M:%S')} by {self._label(client)}"
+                self._order(inputs.Restart(self._meant(client, targets), reason), arrival)
+            case m.Describe(usage):
+                self._answer(arrival, m.Status(self._status(usage=usage)))
+            case m.Complete(code, cursor_pos, targets, timeout):
+                content = {"code": code, "cursor_pos": cursor_pos}
+                self._ask_kernel(client, arrival, "complete_request", content, targets, timeout)
+            case m.Inspect(code, cursor_pos, detail_level, targets, timeout):
+                content = {"code": code, "cursor_pos": cursor_pos, "detail_level": detail_level}
+                self._ask_kernel(client, arrival, "inspect_request", content, targets, timeout)
+            case m.SendInput(task, value):
+                engine, request = self._inputs.pop(task, (None, None))
+                if engine is not None and request is not None and engine.link is not None:
+                    engine.link.reply_input(request, value)
+                self._answer(arrival, m.Done())
+            case m.SendComm():
+                self._send_comm(client, order, arrival)
+            case m.ReadLog(number, lines):
+                self._answer(arrival, m.LogText(self._read_log(number, lines)))
+            case m.SetOptions(idle_timeout):
+                if idle_timeout is not None:
+                    self._idle_timeout = None if idle_timeout < 0 else idle_timeout
+                self._answer(arrival, m.Done())
+            case m.StopCluster(force):
+                self._stop_ordered(client, force, arrival)
+            case _:
+                assert_never(order)
+
+    def _welcome(self, hello: m.Hello, arrival: Arrival[m.Request]) -> None:
+        if hello.protocol != m.PROTOCOL_VERSION:
+            raise VersionMismatch(
+                f"the client speaks version {hello.protocol} of the protocol (nbcluster {hello.version}), this "
+                f"cluster version {m.PROTOCOL_VERSION} (nbcluster {nbcluster.__version__}); restart the cluster"
+            )
+        self._clients.join(hello, self._loop.time())
+        self._answer(arrival, m.Welcome(self._status(usage=False)))
+
+    def _label(self, client: ClientId) -> str:
+        link = self._clients.heard(client, self._loop.time())
+        return link.label if link is not None else "a client"
+
+    def _client_left(self, client: ClientId) -> None:
+        if not self._clients.leave(client):
+            return
+        self._comms = {comm: owner for comm, owner in self._comms.items() if owner != client}
+        self._idle_since = self._loop.time()
+        self._step(inputs.ClientLeft(client))
+        if not len(self._clients) and self._idle_timeout is not None:
+            self._loop.call_later(self._idle_timeout, self._end_if_idle)
+
+    def _look_after_clients(self) -> None:
+        for client in self._clients.silent(self._loop.time()):
+            log.info("client %s has gone silent", client)
+            self._client_left(client)
+        self._end_if_idle()
+        self._loop.call_later(BEAT_INTERVAL, self._look_after_clients)
+
+    def _end_if_idle(self) -> None:
+        if len(self._clients) or self._scheduler.tasks:
+            self._idle_since = self._loop.time()
+            return
+        if self._idle_timeout is None or self._stopping:
+            return
+        if self._loop.time() - self._idle_since >= self._idle_timeout:
+            self.stop_soon(f"no client and no work for {self._idle_timeout:g} s")
+
+    def _stop_ordered(self, client: ClientId, force: bool, arrival: Arrival[m.Request]) -> None:
+        others = self._clients.labels(but=client)
+        if others and not force:
+            raise Refusal(
+                "ClusterInUse",
+                f"the cluster {self._config.name!r} is also used by {', '.join(others)}; "
+                "stop it all the same with --force (force=True), or leave it with close()",
+            )
+        self._answer(arrival, m.Done())
+        self.stop_soon(f"stopped by {self._label(client)}")
+
+    # -- orders -------------------------------------------------------------------------------
+
+    def _meant(self, client: ClientId, targets: str) -> tuple[EngineNumber, ...]:
+        link = self._clients.heard(client, self._loop.time())
+        return split_targets(self._scheduler, targets, link.language if link else "python")
+
+    def _submit(self, client: ClientId, order: m.SubmitCell, arrival: Arrival[m.Request]) -> None:
+        link = self._clients.heard(client, self._loop.time())
+        language = link.language if link is not None else "python"
+        check_cell(order, self._scheduler, language)
+        tasks = tuple(
+            TaskId(f"{order.cell}/{index}") for index in range(max(1, len(self._scheduler.engines)))
+        )
+        self._order(inputs.SubmitTasks(client, language, order, tasks), arrival)
+
+    def _order(self, order: inputs.Order, arrival: Arrival[m.Request]) -> None:
+        self._step(order, lambda answer: self._answer(arrival, answer))
+
+    def _step(self, fact: inputs.Input, answer: Callable[[m.Answer], None] | None = None) -> None:
+        answered = answer is None
+        for effect in self._scheduler.step(fact):
+            match effect:
+                case effects.TellAccepted(_, cell, tasks):
+                    reply: m.Answer = m.Accepted(cell, tasks)
+                case effects.TellRefused(error, message):
+                    reply = m.Refused(error, message)
+                case effects.TellEngines(numbers):
+                    reply = m.Engines(numbers)
+                case _:
+                    self._perform(effect)
+                    continue
+            if answer is not None and not answered:
+                answer(reply)
+                answered = True
+        if answer is not None and not answered:
+            answer(m.Done())
+
+    def _perform(self, effect: effects.Effect) -> None:
+        match effect:
+            case effects.StartEngine(number, incarnation, spec):
+                self._start_engine(number, incarnation, spec)
+            case effects.StopEngine(number, incarnation):
+                engine = self._scheduler.engines.get(number)
+                busy = engine is not None and engine.running is not None
+                self._pool.stop(incarnation, busy=busy or self._is_executing(incarnation))
+            case effects.RunCell():
+                self._run(effect)
+            case effects.InterruptCell(task, _, incarnation, attempt):
+                process = self._pool.by_incarnation.get(incarnation)
+                if process is not None:
+                    self._pool.interrupt(incarnation, process.executions.message_of(task, attempt))
+            case effects.SetTimer(timer, seconds):
+                self._timers[timer] = self._loop.call_later(seconds, self._timer_fired, timer)
+            case effects.ClearTimer(timer):
+                handle = self._timers.pop(timer, None)
+                if handle is not None:
+                    handle.cancel()
+            case effects.TellStarted(client, cell, task, number, attempt, notice):
+                self._clients.tell(client, m.TaskStarted(cell, task, number, attempt, notice))
+            case effects.TellDone(client, cell, task, at, attempt, outcome):
+                self._inputs.pop(task, None)
+                dropped = self._clients.take_dropped(cell)
+                self._clients.tell(client, m.TaskDone(cell, task, at, attempt, outcome, dropped))
+            case effects.ShowEngine(number, gone):
+                self._show(number, gone)
+            case effects.TellAccepted() | effects.TellRefused() | effects.TellEngines():
+                raise AssertionError("answers are given where the order came from")
+            case _:
+                assert_never(effect)
+
+    def _is_executing(self, incarnation: Incarnation) -> bool:
+        process = self._pool.by_incarnation.get(incarnation)
+        return process is not None and process.executions.any_running()
+
+    def _start_engine(self, number: EngineNumber, incarnation: Incarnation, spec: m.KernelSpecRef) -> None:
+        try:
+            self._pool.start(number, incarnation, spec)
+        except (NBClusterError, OSError) as error:
+            log.exception("engine %s could not be started", number)
+            self._loop.call_soon(self._never_started, number, incarnation, str(error))
+
+    def _never_started(self, number: EngineNumber, incarnation: Incarnation, reason: str) -> None:
+        self._step(
+            inputs.EngineDied(number, incarnation, self._loop.time(), f"could not be started: {reason}")
+        )
+
+    def _timer_fired(self, timer: str) -> None:
+        if self._timers.pop(timer, None) is not None:
+            self._step(inputs.TimerFired(timer))
+
+    def _run(self, effect: effects.RunCell) -> None:
+        process = self._pool.by_incarnation.get(effect.incarnation)
+        if process is None or process.link is None or process.ended:
+            return  # its death is on the way and will answer for the task
+        order = effect.order
+        ours: dict[str, Any] = {}
+        if process.can_call:
+            ours = {"push": order.push, "pull": order.pull, "want_value": order.want_value}
+        msg_id = process.link.request(
+            "shell",
+            "execute_request",
+            {
+                "code": order.code,
+                "silent": order.silent,
+                "store_history": not order.silent,
+                "user_expressions": {},
+                "allow_stdin": order.allow_stdin,
+                "stop_on_error": False,
+            },
+            metadata={"nbcluster": ours} if ours else None,
+        )
+        task = self._scheduler.tasks[effect.task]
+        process.executions.add(
+            msg_id,
+            Execution(task.owner, task.cell, task.id, effect.engine, effect.incarnation, effect.attempt),
+        )
+
+    def _ask_kernel(
+        self,
+        client: ClientId,
+        arrival: Arrival[m.Request],
+        msg_type: str,
+        content: dict[str, Any],
+        targets: str,
+        timeout: float,
+    ) -> None:
+        number = self._meant(client, targets)[0]
+        process = self._pool.by_incarnation.get(self._scheduler.engines[number].incarnation)
+        self._spawn(self._relay_question(arrival, process, msg_type, content, timeout))
+
+    async def _relay_question(
+        self,
+        arrival: Arrival[m.Request],
+        process: EngineProcess | None,
+        msg_type: str,
+        content: dict[str, Any],
+        timeout: float,
+    ) -> None:
+        # Python engines answer on the control channel also while a cell runs; others only between cells.
+        answer: dict[str, Any] = {}
+        if process is not None and process.link is not None and process.ready:
+            channel: Channel = "control" if process.can_call else "shell"
+            try:
+                async with asyncio.timeout(timeout):
+                    answer = json.decode((await process.link.ask(channel, msg_type, content)).content)
+            except TimeoutError:
+                answer = {}
+        self._answer(arrival, m.KernelReply(answer))
+
+    def _send_comm(self, client: ClientId, order: m.SendComm, arrival: Arrival[m.Request]) -> None:
+        engine = self._scheduler.engines.get(order.engine)
+        process = self._pool.by_incarnation.get(engine.incarnation) if engine is not None else None
+        if process is None or process.link is None:
+            raise Refusal(
+                "EngineLost", f"engine {order.engine} is not there; its widget is no longer connected"
+            )
+        comm_id = _comm_id(bytes(order.content))
+        if order.msg_type == "comm_close":
+            self._comms.pop(comm_id, None)
+        else:
+            self._comms[comm_id] = client
+        process.link.request(
+            "shell", order.msg_type, order.content, metadata=order.metadata, buffers=arrival.buffers
+        )
+        self._answer(arrival, m.Done())
+
+    def _read_log(self, number: EngineNumber | None, lines: int) -> str:
+        names = ("controller.log", "supervisor.log") if number is None else (f"engine-{number}.log",)
+        if number is not None and number not in self._scheduler.engines:
+            raise Refusal("UnknownTarget", f"there is no engine {number}")
+        texts = []
+        for name in names:
+            try:
+                with open(os.path.join(self._config.directory, name), errors="replace") as file:
+                    texts.append("".join(file.readlines()[-lines:]))
+            except OSError:
+                continue
+        return "".join(texts)
+
+    # -- engines ------------------------------------------------------------------------------
+
+    def engine_ready(self, engine: EngineProcess, language: str, can_call: bool) -> None:
+        """An engine answered for the first time."""
+        self._step(
+            inputs.EngineReady(
+                engine.number, engine.incarnation, language, engine.kernel.name, engine.host, can_call
+            )
+        )
+
+    def engine_died(self, engine: EngineProcess, cause: str) -> None:
+        """An engine's process ended."""
+        for task in [task for task, (asker, _) in self._inputs.items() if asker is engine]:
+            del self._inputs[task]
+        self._step(inputs.EngineDied(engine.number, engine.incarnation, self._loop.time(), cause))
+
+    def engine_replied(self, engine: EngineProcess, channel: Channel, message: Message) -> None:
+        """A kernel answered an execute_request."""
+        if message.header.msg_type != "execute_reply":
+            return
+        try:
+            execution = engine.executions.replied(message.parent_id, message.content, message.metadata)
+        except DecodeError as error:
+            log.warning("engine %s sent an unreadable reply: %s", engine.number, error)
+            content = json.encode(
+                {"status": "error", "ename": "ProtocolError", "evalue": f"unreadable reply: {error}"}
+            )
+            execution = engine.executions.replied(message.parent_id, content, b"{}")
+        self._returned(execution)
+
+    def engine_published(self, engine: EngineProcess, message: Message) -> None:
+        """A kernel published something; output goes to the cell that caused it."""
+        kind = message.header.msg_type
+        if kind == "status":
+            if b'"idle"' in message.content:
+                self._returned(engine.executions.idled(message.parent_id))
+            return
+        execution = engine.executions.find(message.parent_id)
+        if kind in COMMS:
+            self._relay_comm(engine, execution, message)
+        elif kind in OUTPUTS and execution is not None:
+            notice = m.TaskOutput(
+                execution.cell,
+                execution.task,
+                engine.number,
+                kind,
+                Raw(message.content),
+                _decode_metadata(message.metadata),
+                execution.told,
+            )
+            self._clients.tell_output(execution.client, notice, message.buffers)
+
+    def engine_asked(self, engine: EngineProcess, message: Message) -> None:
+        """A kernel wants input; the owner of the cell is asked."""
+        execution = engine.executions.find(message.parent_id)
+        if execution is None or execution.client not in self._clients:
+            # nobody can answer: end the wait rather than leave the engine waiting for ever
+            self._pool.interrupt(engine.incarnation, None)
+            return
+        content = json.decode(message.content)
+        self._inputs[execution.task] = (engine, message)
+        self._clients.tell(
+            execution.client,
+            m.InputWanted(
+                execution.cell,
+                execution.task,
+                engine.number,
+                str(content.get("prompt", "")),
+                bool(content.get("password", False)),
+            ),
+        )
+
+    def _returned(self, execution: Execution | None) -> None:
+        if execution is None or execution.outcome is None:
+            return
+        self._step(
+            inputs.CellReturned(
+                execution.task,
+                execution.engine,
+                execution.incarnation,
+                execution.attempt,
+                execution.outcome,
+            )
+        )
+
+    def _relay_comm(self, engine: EngineProcess, execution: Execution | None, message: Message) -> None:
+        comm_id = _comm_id(message.content)
+        owner = self._comms.get(comm_id)
+        if owner is None and execution is not None:
+            owner = execution.client
+            if message.header.msg_type == "comm_open":
+                self._comms[comm_id] = owner
+        if message.header.msg_type == "comm_close":
+            self._comms.pop(comm_id, None)
+        if owner is not None:
+            notice = m.CommSent(
+                engine.number,
+                engine.incarnation,
+                message.header.msg_type,
+                Raw(message.content),
+                _decode_metadata(message.metadata),
+                execution.cell if execution is not None else None,
+            )
+            self._clients.tell(owner, notice, message.buffers)
+
+    # -- what is shown ------------------------------------------------------------------------
+
+    def _engine_status(self, number: EngineNumber, *, usage: bool) -> m.EngineStatus:
+        engine = self._scheduler.engines[number]
+        process = self._pool.by_incarnation.get(engine.incarnation)
+        running = self._scheduler.tasks.get(engine.running) if engine.running is not None else None
+        meter = self._meter(process.pid) if usage and process is not None and process.pid else None
+        return engine_status(engine, process, running, meter)
+
+    def _meter(self, pid: int) -> psutil.Process | None:
+        try:
+            if pid not in self._meters:
+                self._meters[pid] = psutil.Process(pid)
+                self._meters[pid].cpu_percent()  # the first call only starts the measure
+        except psutil.NoSuchProcess:
+            return None
+        return self._meters[pid]
+
+    def _show(self, number: EngineNumber, gone: bool) -> None:
+        """Tell clients of a change of life; going busy and idle again is asked for, not told."""
+        if gone:
+            shown = self._shown.pop(number, None)
+            if shown is not None:
+                last = m.EngineStatus(number, shown[1], "stopping")
+                self._clients.tell_all(m.EngineChanged(last, gone=True))
+            return
+        engine = self._scheduler.engines[number]
+        life = EngineState.IDLE if engine.state is EngineState.BUSY else engine.state
+        key = (life, engine.incarnation, engine.note)
+        if self._shown.get(number) == key:
+            return
+        self._shown[number] = key
+        self._clients.tell_all(m.EngineChanged(self._engine_status(number, usage=False)))
+
+    def _status(self, *, usage: bool) -> m.ClusterStatus:
+        engines = tuple(
+            self._engine_status(number, usage=usage) for number in sorted(self._scheduler.engines)
+        )
+        processes = [process.pid for process in self._pool.by_incarnation.values() if process.pid]
+        return m.ClusterStatus(
+            self._config.name,
+            os.getpid(),
+            socket.gethostname(),
+            self._config.directory,
+            nbcluster.__version__,
+            self._started,
+            self._idle_timeout,
+            engines,
+            self._clients.labels(),
+            self._scheduler.queued,
+            self._scheduler.running,
+            (os.getppid(), os.getpid(), *processes),
+        )
+
+    def _spawn(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._children.add(task)
+        task.add_done_callback(self._child_ended)
+
+    def _child_ended(self, task: asyncio.Task[None]) -> None:
+        self._children.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a child of the controller failed", exc_info=task.exception())
+
+
+def _comm_id(content: bytes) -> str:
+    return str(json.decode(content).get("comm_id", ""))
+
+
+def _decode_metadata(metadata: bytes) -> dict[str, Any]:
+    if metadata == b"{}":
+        return {}
+    decoded: dict[str, Any] = json.decode(metadata)
+    return decoded

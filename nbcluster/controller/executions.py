@@ -1,0 +1,131 @@
+"""Which kernel message belongs to which task, and when a task's answer is complete. Knows no sockets.
+
+A cell has answered when its execute_reply and the idle status of the same message have both come: they travel on
+different channels, and only idle says that its output is complete. Finished ones are remembered for late output.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Struct, json
+
+from nbcluster.ids import CellId, ClientId, EngineNumber, Incarnation, TaskId
+from nbcluster.protocol.messages import Outcome, Raised, Succeeded
+
+REMEMBERED = 500
+"""Finished executions of one engine whose late output still finds its cell."""
+
+
+class OurMetadata(Struct):
+    """What our kernel adds to the metadata of an execute_reply."""
+
+    values: dict[str, bytes] = {}
+    unsent: dict[str, str] = {}
+
+
+class _ReplyMetadata(Struct):
+    nbcluster: OurMetadata | None = None
+
+
+class _ExecuteReply(Struct):
+    status: str
+    execution_count: int | None = None
+    ename: str = ""
+    evalue: str = ""
+    traceback: list[str] = []
+    payload: list[dict[str, Any]] = []
+
+
+_decode_reply = json.Decoder(_ExecuteReply).decode
+_decode_metadata = json.Decoder(_ReplyMetadata).decode
+
+
+@dataclass(slots=True)
+class Execution:
+    """One execute_request and the attempt of a task that it is."""
+
+    client: ClientId
+    cell: CellId
+    task: TaskId
+    engine: EngineNumber
+    incarnation: Incarnation
+    attempt: int
+    outcome: Outcome | None = None
+    idle: bool = False
+    told: bool = False
+    started: float = field(default_factory=time.time)
+
+
+class Executions:
+    """The executions of one incarnation of an engine, running and lately finished."""
+
+    def __init__(self) -> None:
+        self._by_message: OrderedDict[str, Execution] = OrderedDict()
+
+    def add(self, msg_id: str, execution: Execution) -> None:
+        """Remember a request that was sent."""
+        self._by_message[msg_id] = execution
+        if len(self._by_message) > REMEMBERED:
+            oldest = next(iter(self._by_message))
+            if self._by_message[oldest].told:
+                del self._by_message[oldest]
+
+    def find(self, msg_id: str) -> Execution | None:
+        """The execution that a message names as its parent."""
+        return self._by_message.get(msg_id)
+
+    def message_of(self, task: TaskId, attempt: int) -> str | None:
+        """The message id of an attempt."""
+        for msg_id, execution in reversed(self._by_message.items()):
+            if execution.task == task and execution.attempt == attempt:
+                return msg_id
+        return None
+
+    def any_running(self) -> bool:
+        """Whether one has not been answered."""
+        return any(not execution.told for execution in self._by_message.values())
+
+    def started(self, task: TaskId) -> float | None:
+        """When a task's latest attempt was sent, in epoch seconds."""
+        for execution in reversed(self._by_message.values()):
+            if execution.task == task:
+                return execution.started
+        return None
+
+    def replied(self, msg_id: str, content: bytes, metadata: bytes) -> Execution | None:
+        """Note a reply; return the execution when it is complete with that."""
+        execution = self._by_message.get(msg_id)
+        if execution is None:
+            return None
+        execution.outcome = read_outcome(content, metadata)
+        return self._complete(execution)
+
+    def idled(self, msg_id: str) -> Execution | None:
+        """Note an idle status; return the execution when it is complete with that."""
+        execution = self._by_message.get(msg_id)
+        if execution is None:
+            return None
+        execution.idle = True
+        return self._complete(execution)
+
+    def _complete(self, execution: Execution) -> Execution | None:
+        if execution.told or execution.outcome is None or not execution.idle:
+            return None
+        execution.told = True
+        return execution
+
+
+def read_outcome(content: bytes, metadata: bytes = b"{}") -> Outcome:
+    """Read an execute_reply of any kernel."""
+    reply = _decode_reply(content)
+    if reply.status == "ok":
+        ours = _decode_metadata(metadata).nbcluster or OurMetadata()
+        return Succeeded(reply.execution_count or 0, ours.values, ours.unsent, tuple(reply.payload))
+    if reply.status == "error":
+        return Raised(reply.ename, reply.evalue, tuple(reply.traceback))
+    # "abort" and "aborted": bash_kernel after an interrupt, ipykernel after another cell's error
+    return Raised("KeyboardInterrupt", "the kernel aborted the cell", ())

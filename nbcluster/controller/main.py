@@ -1,0 +1,157 @@
+"""The controller's process from its first to its last line. Knows the order of things, none of the things."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import secrets
+import signal
+import socket
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import zmq
+
+import nbcluster
+from nbcluster.controller.config import ControllerConfig
+from nbcluster.controller.driver import Controller
+from nbcluster.controller.supervisor import SupervisorLink
+from nbcluster.errors import ClusterExists, LauncherError, NBClusterError
+from nbcluster.protocol import codec
+from nbcluster.protocol.messages import PROTOCOL_VERSION, Request
+from nbcluster.transport.rendezvous import ConnectionFile, boot_id, write_connection_file
+from nbcluster.transport.wire import Curve, Wire, bind_router
+
+log = logging.getLogger(__name__)
+
+
+def run(config: dict[str, Any], supervisor: socket.socket, ready: BinaryIO) -> int:
+    """Run a controller until it is stopped.
+
+    Parameters
+    ----------
+    config : dict
+        The supervisor's; "options" holds the fields of ControllerConfig.
+    supervisor : socket.socket
+        The line to the parent.
+    ready : file
+        Receives one line of JSON: {"ok": true, "file": …} or {"ok": false, "error": …, "message": …}.
+
+    Returns
+    -------
+    int
+        The exit code of the process.
+    """
+    try:
+        options = msgspec.convert(config["options"], ControllerConfig)
+        logging.basicConfig(
+            filename=os.path.join(options.directory, "controller.log"),
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+            level=logging.INFO,
+        )
+        with _lock(options):
+            asyncio.run(_serve(options, supervisor, ready))
+    except NBClusterError as error:
+        _say(ready, {"ok": False, "error": type(error).__name__, "message": str(error)})
+        return 1
+    except Exception:
+        _say(ready, {"ok": False, "error": "LauncherError", "message": traceback.format_exc()})
+        raise
+    return 0
+
+
+async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: BinaryIO) -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    loop = asyncio.get_running_loop()
+    key = secrets.token_hex(32)
+    file = Path(options.connection_file)
+    curve, url = None, f"ipc://{options.directory}/c"
+    if options.transport == "tcp":
+        public, secret = zmq.curve_keypair()
+        curve, url = Curve(public, secret), "tcp://127.0.0.1"
+    try:
+        router, url = bind_router(context, url, curve)
+    except zmq.ZMQError as error:
+        raise LauncherError(f"the controller cannot listen at {url}: {error}") from error
+    controller: Controller
+
+    def supervisor_lost() -> None:
+        log.error("the supervisor has gone; ending the cluster")
+        controller.stop_soon("its supervisor was lost")
+
+    link = SupervisorLink(supervisor, supervisor_lost)
+    controller = Controller(options, context, link)
+    wire: Wire[Request] = Wire(
+        router, key.encode(), codec.decode_request, controller.arrived, controller.unreadable
+    )
+    controller.serve(wire)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(signum, controller.stop_soon, f"received {signum.name}")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    write_connection_file(
+        file,
+        ConnectionFile(
+            options.name,
+            url,
+            key,
+            os.getpid(),
+            os.getppid(),
+            socket.gethostname(),
+            boot_id(),
+            options.directory,
+            nbcluster.__version__,
+            PROTOCOL_VERSION,
+            curve.public.decode() if curve is not None else "",
+        ),
+    )
+    _say(ready, {"ok": True, "file": str(file)})
+    try:
+        await controller.stopped.wait()
+    finally:
+        file.unlink(missing_ok=True)
+        wire.close()
+        link.close()
+        context.term()
+
+
+@contextmanager
+def _lock(options: ControllerConfig) -> Iterator[None]:
+    """Hold the lock on a cluster's name. The kernel lets it go whatever happens to this process."""
+    path = Path(options.connection_file).with_suffix(".lock")
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LauncherError(f"{path} cannot be written: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise ClusterExists(
+                f"a cluster named {options.name!r} runs already; connect to it with "
+                f"Cluster.connect({options.name!r}) or choose another name"
+            ) from None
+        if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
+            break
+        os.close(descriptor)  # the last holder removed it between our open and our lock
+    os.write(descriptor, options.directory.encode())
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _say(ready: BinaryIO, word: dict[str, object]) -> None:
+    try:
+        ready.write(msgspec.json.encode(word) + b"\n")
+        ready.flush()
+        ready.close()
+    except (OSError, ValueError):
+        log.info("nobody waits for the ready line any more")
