@@ -77,5 +77,6 @@ def _texts(run: Any) -> Iterator[tuple[float, str]]:
     """Yield (epoch seconds of arrival, text) of what is printed, until the cell has ended."""
     for item in run.events():
         now = time.time()
-        if getattr(item, "msg_type", "") == "stream":
-            yield now, json.loads(bytes(item.content))["text"]
+        event = item and item[0]  # None is a tick
+        if getattr(event, "msg_type", "") == "stream":
+            yield now, json.loads(bytes(event.content))["text"]
