@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +16,14 @@ from msgspec import Raw, json
 from nbcluster.client.cells import CellRun
 from nbcluster.client.connection import Connection
 from nbcluster.client.discovery import find_cluster
+from nbcluster.client.fleet import Fleet, is_ready
 from nbcluster.client.futures import Future
 from nbcluster.client.naming import client_label, default_name, is_notebook
+from nbcluster.client.specs import available_cpus, engine_spec
 from nbcluster.client.startup import start_cluster
 from nbcluster.client.views import AsyncView, Key
 from nbcluster.core.targets import check_tags, from_python, parse
-from nbcluster.errors import ClusterExists, LauncherError, NBClusterError, UsageError
+from nbcluster.errors import ClusterExists, NBClusterError, UsageError
 from nbcluster.ids import CellId, EngineNumber
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Buffer
@@ -38,16 +38,7 @@ SCRIPT_IDLE = 5.0
 FINISHED_RUNS = 500
 """Finished cells whose late output still finds its place."""
 
-READY = ("idle", "busy")
-
 CommListener = Callable[[m.CommSent, Sequence[Buffer]], None]
-
-
-def available_cpus() -> int:
-    """CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class AsyncCluster:
@@ -119,8 +110,7 @@ class AsyncCluster:
         )
         self._connection: Connection | None = None
         self._started_here = False
-        self._engines: dict[EngineNumber, m.EngineStatus] = {}
-        self._changed = asyncio.Event()
+        self._fleet = Fleet()
         self._runs: OrderedDict[CellId, CellRun] = OrderedDict()
         self._comm_listeners: list[CommListener] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -206,7 +196,7 @@ class AsyncCluster:
         self._connection = connection
         self.name = status.name
         self.idle_timeout = status.idle_timeout
-        self._engines = {engine.number: engine for engine in status.engines}
+        self._fleet.replace(status.engines)
 
     @property
     def connection(self) -> Connection:
@@ -261,12 +251,12 @@ class AsyncCluster:
     @property
     def engines(self) -> list[m.EngineStatus]:
         """The engines as last told, by number; `status` asks again."""
-        return [self._engines[number] for number in sorted(self._engines)]
+        return self._fleet.engines
 
     async def status(self, usage: bool = False) -> m.ClusterStatus:
         """Ask what the cluster is at; `usage` also measures memory and CPU of the engines."""
         status = (await self.connection.ask(m.Describe(usage), m.Status, timeout=30)).status
-        self._engines = {engine.number: engine for engine in status.engines}
+        self._fleet.replace(status.engines)
         return status
 
     async def add(
@@ -293,12 +283,12 @@ class AsyncCluster:
         if n < 0:
             raise UsageError(f"{n} engines cannot be added; use remove() or scale()")
         check_tags(tuple(tags))
-        total = n + len(self._engines)
+        total = n + len(self._fleet.engines)
         spec = engine_spec(
             total, launcher=launcher, kernel=kernel, tags=tags, env=env, cwd=cwd, threads=threads_per_engine
         )
         answer = await self.connection.ask(m.AddEngines(n, spec), m.Engines, timeout=30)
-        await self._wait_ready(answer.numbers, timeout)
+        await self._fleet.wait_ready(answer.numbers, timeout, self.logs)
         return list(answer.numbers)
 
     async def start_up_to(
@@ -307,28 +297,29 @@ class AsyncCluster:
         """Have at least n engines of a kernel; none is removed. Return the numbers of those started."""
         spec = spec or engine_spec(n, kernel=kernel)
         answer = await self.connection.ask(m.AddEngines(n, spec, up_to=True), m.Engines, timeout=30)
-        await self._wait_ready(answer.numbers, timeout)
+        await self._fleet.wait_ready(answer.numbers, timeout, self.logs)
         return list(answer.numbers)
 
     async def scale(self, n: int, *, timeout: float = 60) -> list[int]:
         """Have exactly n engines; idle ones go first. Return the numbers that were started or stopped."""
         answer = await self.connection.ask(m.ScaleEngines(n, engine_spec(n)), m.Engines, timeout=30)
         alive = {engine.number for engine in (await self.status()).engines if engine.state != "stopping"}
-        await self._wait_ready([number for number in answer.numbers if number in alive], timeout)
-        await self._wait_gone([number for number in answer.numbers if number not in alive], timeout)
+        started = [number for number in answer.numbers if number in alive]
+        await self._fleet.wait_ready(started, timeout, self.logs)
+        await self._fleet.wait_gone([number for number in answer.numbers if number not in alive], timeout)
         return list(answer.numbers)
 
     async def remove(self, targets: Key = "all", *, timeout: float = 60) -> list[int]:
         """Stop engines for good; return their numbers."""
         answer = await self.connection.ask(m.RemoveEngines(from_python(targets)), m.Engines, timeout=30)
-        await self._wait_gone(answer.numbers, timeout)
+        await self._fleet.wait_gone(answer.numbers, timeout)
         return list(answer.numbers)
 
     async def restart(self, targets: Key = "all", *, timeout: float = 60) -> list[int]:
         """End these engines' processes and start new ones under the same numbers; return the numbers."""
-        before = {number: engine.incarnation for number, engine in self._engines.items()}
+        before = {number: engine.incarnation for number, engine in self._fleet.by_number.items()}
         answer = await self.connection.ask(m.RestartEngines(from_python(targets)), m.Engines, timeout=30)
-        await self._wait_ready(answer.numbers, timeout, after=before)
+        await self._fleet.wait_ready(answer.numbers, timeout, self.logs, after=before)
         return list(answer.numbers)
 
     async def interrupt(self, targets: Key = "all") -> list[int]:
@@ -349,12 +340,7 @@ class AsyncCluster:
         TimeoutError
             When fewer were ready in time; the message says how many and why.
         """
-        deadline = time.monotonic() + timeout
-        while len(ready := [engine for engine in self.engines if engine.state in READY]) < n:
-            if not await self._wait_change(deadline - time.monotonic()):
-                states = ", ".join(f"{engine.number} {engine.state}" for engine in self.engines) or "none"
-                raise TimeoutError(f"{len(ready)} of {n} engines were ready after {timeout:g} s ({states})")
-        return ready
+        return await self._fleet.wait_for(n, timeout)
 
     async def logs(self, engine: int | None = None, lines: int = 200) -> str:
         """The last lines of an engine's log, or of the controller's own."""
@@ -504,11 +490,7 @@ class AsyncCluster:
                 for listener in self._comm_listeners:
                     listener(notice, buffers)
             case m.EngineChanged(engine, gone):
-                if gone:
-                    self._engines.pop(engine.number, None)
-                else:
-                    self._engines[engine.number] = engine
-                self._changed.set()
+                self._fleet.changed(engine, gone=gone)
             case m.ClusterStopping():
                 pass  # the connection makes it a loss
             case _:
@@ -516,7 +498,7 @@ class AsyncCluster:
 
     def _has_lost(self, error: NBClusterError) -> None:
         self._lost = error
-        self._changed.set()
+        self._fleet.lose(error)
         for run in list(self._runs.values()):
             run.lose(error)
 
@@ -526,76 +508,8 @@ class AsyncCluster:
             for cell in [cell for cell, run in self._runs.items() if run.done][:surplus]:
                 del self._runs[cell]
 
-    async def _wait_change(self, seconds: float) -> bool:
-        if self._lost is not None:
-            raise self._lost
-        self._changed.clear()
-        try:
-            async with asyncio.timeout(max(0.0, seconds)):
-                await self._changed.wait()
-        except TimeoutError:
-            return False
-        if self._lost is not None:
-            raise self._lost
-        return True
-
-    async def _wait_ready(
-        self, numbers: Sequence[int], timeout: float, after: Mapping[EngineNumber, int] | None = None
-    ) -> None:
-        deadline = time.monotonic() + timeout
-        while True:
-            waiting = []
-            for number in map(EngineNumber, numbers):
-                engine = self._engines.get(number)
-                if engine is not None and engine.state == "failed":
-                    raise LauncherError(f"engine {number} did not start: {engine.note}")
-                fresh = engine is not None and (after is None or engine.incarnation != after.get(number))
-                if engine is None or engine.state not in READY or not fresh:
-                    waiting.append(number)
-            if not waiting:
-                return
-            if not await self._wait_change(deadline - time.monotonic()):
-                words = await self.logs(waiting[0], 20)
-                raise LauncherError(
-                    f"engines {', '.join(map(str, waiting))} did not answer within {timeout:g} s"
-                    + (f"; the log of engine {waiting[0]} ends:\n{words}" if words else "")
-                )
-
-    async def _wait_gone(self, numbers: Sequence[int], timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        while left := [number for number in numbers if EngineNumber(number) in self._engines]:
-            if not await self._wait_change(deadline - time.monotonic()):
-                raise LauncherError(f"engines {left} did not end within {timeout:g} s")
-
     def __repr__(self) -> str:
         if self._lost is not None:
             return f"<{type(self).__name__} {self.name!r}: lost>"
-        ready = sum(engine.state in READY for engine in self._engines.values())
-        return f"<{type(self).__name__} {self.name!r}: {ready} of {len(self._engines)} engines ready>"
-
-
-def engine_spec(
-    n: int,
-    *,
-    launcher: str = "local",
-    kernel: str = "",
-    tags: Sequence[str] = (),
-    env: Mapping[str, str] | None = None,
-    cwd: str | None = None,
-    threads: int | None = None,
-) -> m.KernelSpecRef:
-    """Describe engines that see what this process sees: its directory, its sys.path, its share of the CPUs."""
-    share = str(threads if threads is not None else max(1, available_cpus() // max(1, n)))
-    variables = {
-        name: share
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        if name not in os.environ
-    }
-    return m.KernelSpecRef(
-        kernel=kernel,
-        tags=tuple(tags),
-        env={**variables, **(env or {})},
-        cwd=cwd or os.getcwd(),
-        path=tuple(entry or os.getcwd() for entry in sys.path),
-        launcher=launcher,
-    )
+        ready = sum(is_ready(engine) for engine in self._fleet.engines)
+        return f"<{type(self).__name__} {self.name!r}: {ready} of {len(self._fleet.engines)} engines ready>"

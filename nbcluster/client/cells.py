@@ -15,7 +15,7 @@ from msgspec import json
 
 from nbcluster.client.futures import CellResult, Future, Unsent, combine, error_of
 from nbcluster.errors import NBClusterError, NotSerializable
-from nbcluster.ids import CellId, EngineNumber, TaskId
+from nbcluster.ids import EngineNumber, TaskId
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Buffer
 

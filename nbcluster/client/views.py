@@ -169,8 +169,12 @@ async def wait_done(future: Future) -> None:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
+    def set_done() -> None:
+        if not done.done():
+            done.set_result(None)
+
     def tell(_: object) -> None:
-        loop.call_soon_threadsafe(lambda: done.done() or done.set_result(None))
+        loop.call_soon_threadsafe(set_done)
 
     future.add_done_callback(tell)
     await done

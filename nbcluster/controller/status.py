@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import psutil
 
 from nbcluster.controller.pool import EngineProcess
@@ -16,10 +18,8 @@ def engine_status(
     memory: int | None = None
     cpu: float | None = None
     if meter is not None:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             memory, cpu = meter.memory_info().rss, meter.cpu_percent()
-        except psutil.NoSuchProcess:
-            pass
     return EngineStatus(
         number=engine.number,
         incarnation=engine.incarnation,

@@ -69,7 +69,7 @@ def new_connection(
     try:
         for holder in holders:
             holder.bind(("127.0.0.1", 0))
-        ports = [holder.getsockname()[1] for holder in holders]
+        shell, iopub, stdin, control, heartbeat = (holder.getsockname()[1] for holder in holders)
     finally:
         for holder in holders:
             holder.close()
@@ -78,7 +78,11 @@ def new_connection(
         "tcp",
         "127.0.0.1",
         key,
-        *ports,
+        shell,
+        iopub,
+        stdin,
+        control,
+        heartbeat,
         kernel_name=kernel_name,
         curve_publickey=public.decode() if public else None,
         curve_secretkey=secret.decode() if secret else None,

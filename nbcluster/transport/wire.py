@@ -75,7 +75,7 @@ class Wire(Generic[Received]):
     ) -> None:
         self._frames = Frames(key)
         self._decode = decode
-        self._on_arrival = on_arrival
+        self._on_arrival: Callable[[Arrival[Received]], None] = on_arrival
         self._on_unreadable = on_unreadable
         self.refused = 0
         """How many messages were dropped because they did not check."""

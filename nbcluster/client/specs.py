@@ -1,0 +1,43 @@
+"""Describes engines that see what this process sees. Knows no clusters."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from nbcluster.protocol import messages as m
+
+
+def available_cpus() -> int:
+    """CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def engine_spec(
+    n: int,
+    *,
+    launcher: str = "local",
+    kernel: str = "",
+    tags: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    threads: int | None = None,
+) -> m.KernelSpecRef:
+    """Describe engines that see what this process sees: its directory, its sys.path, its share of the CPUs."""
+    share = str(threads if threads is not None else max(1, available_cpus() // max(1, n)))
+    variables = {
+        name: share
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        if name not in os.environ
+    }
+    return m.KernelSpecRef(
+        kernel=kernel,
+        tags=tuple(tags),
+        env={**variables, **(env or {})},
+        cwd=cwd or os.getcwd(),
+        path=tuple(entry or os.getcwd() for entry in sys.path),
+        launcher=launcher,
+    )
