@@ -18,7 +18,7 @@ from nbcluster.client.connection import Connection
 from nbcluster.client.discovery import find_cluster
 from nbcluster.client.fleet import Fleet, is_ready
 from nbcluster.client.futures import Future
-from nbcluster.client.naming import client_label, default_name, is_notebook
+from nbcluster.client.naming import choose_identity, client_label
 from nbcluster.client.specs import available_cpus, engine_spec
 from nbcluster.client.startup import start_cluster
 from nbcluster.client.views import AsyncView, Key
@@ -28,12 +28,6 @@ from nbcluster.ids import CellId, EngineNumber
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Buffer
 from nbcluster.transport.rendezvous import connection_path, read_connection_file
-
-NOTEBOOK_IDLE = 12 * 3600.0
-"""Seconds that a notebook's cluster stays without client and work."""
-
-SCRIPT_IDLE = 5.0
-"""The same for a script's own cluster, which ends with the script."""
 
 FINISHED_RUNS = 500
 """Finished cells whose late output still finds its place."""
@@ -94,15 +88,10 @@ class AsyncCluster:
         if wanted < 0:
             raise UsageError(f"a cluster cannot have {wanted} engines; 0 starts an empty one")
         check_tags(tuple(tags))
-        in_notebook = is_notebook()
-        self._is_scripts_own = name is None and not in_notebook
-        if name is None:
-            name = default_name() if in_notebook else f"script-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        if idle_timeout is None:
-            idle_timeout = SCRIPT_IDLE if self._is_scripts_own else NOTEBOOK_IDLE
-        connection_path(name)  # a bad name is refused before anything is started
-        self.name = name
-        self.idle_timeout: float | None = idle_timeout if idle_timeout >= 0 else None
+        identity = choose_identity(name, idle_timeout)
+        self._is_scripts_own = identity.is_scripts_own
+        self.name = identity.name
+        self.idle_timeout = identity.idle_timeout
         self._n = wanted
         self._timeout = timeout
         self._spec = engine_spec(

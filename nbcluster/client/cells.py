@@ -129,7 +129,7 @@ class CellRun:
             yield item
 
     def listen(self, listener: Listener) -> None:
-        """Have events given to a callback on the I/O thread: first those not yet taken, then all that come, also late ones."""
+        """Have events given to a callback on the I/O thread: those not yet taken, then all that come, late ones too."""
         with self._lock:
             waiting = []
             while True:

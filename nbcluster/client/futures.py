@@ -215,8 +215,12 @@ class Future(concurrent.futures.Future[Any]):
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Any] = loop.create_future()
 
+        def set_done() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
         def tell(_: object) -> None:
-            loop.call_soon_threadsafe(lambda: waiter.done() or waiter.set_result(None))
+            loop.call_soon_threadsafe(set_done)
 
         self.add_done_callback(tell)
         yield from waiter.__await__()

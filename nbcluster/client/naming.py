@@ -6,8 +6,42 @@ import os
 import re
 import socket
 import sys
+import uuid
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
+
+from nbcluster.transport.rendezvous import check_name
+
+NOTEBOOK_IDLE = 12 * 3600.0
+"""Seconds that a notebook's cluster stays without client and work."""
+
+SCRIPT_IDLE = 5.0
+"""The same for a script's own cluster, which ends with the script."""
+
+
+class Identity(NamedTuple):
+    """What a cluster is called and how long it stays; `idle_timeout` None is for ever."""
+
+    name: str
+    idle_timeout: float | None
+    is_scripts_own: bool
+
+
+def choose_identity(name: str | None, idle_timeout: float | None) -> Identity:
+    """Choose what was left open: a notebook's own cluster outlives its kernel, a nameless script's ends with it.
+
+    Raises
+    ------
+    UsageError
+        For a name that cannot be one.
+    """
+    in_notebook = is_notebook()
+    scripts_own = name is None and not in_notebook
+    if name is None:
+        name = default_name() if in_notebook else f"script-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    if idle_timeout is None:
+        idle_timeout = SCRIPT_IDLE if scripts_own else NOTEBOOK_IDLE
+    return Identity(check_name(name), idle_timeout if idle_timeout >= 0 else None, scripts_own)
 
 
 def running_shell() -> Any | None:

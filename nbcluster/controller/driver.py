@@ -16,7 +16,7 @@ from typing import Any, assert_never
 
 import psutil
 import zmq
-from msgspec import DecodeError, Raw, json
+from msgspec import DecodeError, json
 
 import nbcluster
 from nbcluster.controller.clients import BEAT_INTERVAL, Clients
@@ -24,6 +24,7 @@ from nbcluster.controller.config import ControllerConfig
 from nbcluster.controller.executions import Execution
 from nbcluster.controller.orders import Refusal, check_cell, split_targets
 from nbcluster.controller.pool import EnginePool, EngineProcess
+from nbcluster.controller.relay import Relay
 from nbcluster.controller.status import engine_status
 from nbcluster.core import effects, inputs
 from nbcluster.core.model import EngineState
@@ -37,11 +38,6 @@ from nbcluster.transport.kernel import Channel
 from nbcluster.transport.wire import Arrival, Wire
 
 log = logging.getLogger(__name__)
-
-OUTPUTS = frozenset(
-    {"stream", "display_data", "execute_result", "update_display_data", "clear_output", "error"}
-)
-COMMS = frozenset({"comm_open", "comm_msg", "comm_close"})
 
 
 class Controller:
@@ -64,8 +60,7 @@ class Controller:
         self._pool = EnginePool(config, context, supervisor, self)
         self._loop = asyncio.get_running_loop()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._comms: dict[str, ClientId] = {}
-        self._inputs: dict[TaskId, tuple[EngineProcess, Message]] = {}
+        self._relay = Relay(self._clients, self._pool)
         self._shown: dict[EngineNumber, tuple[Any, ...]] = {}
         self._started = time.time()
         self._idle_timeout = config.idle_timeout
@@ -171,19 +166,15 @@ class Controller:
                 self._order(inputs.Restart(self._meant(client, targets), reason), arrival)
             case m.Describe(usage):
                 self._answer(arrival, m.Status(self._status(usage=usage)))
-            case m.Complete(code, cursor_pos, targets, timeout):
-                content = {"code": code, "cursor_pos": cursor_pos}
-                self._ask_kernel(client, arrival, "complete_request", content, targets, timeout)
-            case m.Inspect(code, cursor_pos, detail_level, targets, timeout):
-                content = {"code": code, "cursor_pos": cursor_pos, "detail_level": detail_level}
-                self._ask_kernel(client, arrival, "inspect_request", content, targets, timeout)
+            case m.Complete(targets=targets) | m.Inspect(targets=targets):
+                process = self._process(self._meant(client, targets)[0])
+                self._spawn(self._relay.ask(order, process, lambda reply: self._answer(arrival, reply)))
             case m.SendInput(task, value):
-                engine, request = self._inputs.pop(task, (None, None))
-                if engine is not None and request is not None and engine.link is not None:
-                    engine.link.reply_input(request, value)
+                self._relay.give_input(task, value)
                 self._answer(arrival, m.Done())
             case m.SendComm():
-                self._send_comm(client, order, arrival)
+                self._relay.send_comm(client, order, self._process(order.engine), arrival.buffers)
+                self._answer(arrival, m.Done())
             case m.ReadLog(number, lines):
                 self._answer(arrival, m.LogText(self._read_log(number, lines)))
             case m.SetOptions(idle_timeout):
@@ -211,7 +202,7 @@ class Controller:
     def _client_left(self, client: ClientId) -> None:
         if not self._clients.leave(client):
             return
-        self._comms = {comm: owner for comm, owner in self._comms.items() if owner != client}
+        self._relay.forget_client(client)
         self._idle_since = self._loop.time()
         self._step(inputs.ClientLeft(client))
         if not len(self._clients) and self._idle_timeout is not None:
@@ -304,7 +295,7 @@ class Controller:
             case effects.TellStarted(client, cell, task, number, attempt, notice):
                 self._clients.tell(client, m.TaskStarted(cell, task, number, attempt, notice))
             case effects.TellDone(client, cell, task, at, attempt, outcome):
-                self._inputs.pop(task, None)
+                self._relay.forget_input(task)
                 dropped = self._clients.take_dropped(cell)
                 self._clients.tell(client, m.TaskDone(cell, task, at, attempt, outcome, dropped))
             case effects.ShowEngine(number, gone):
@@ -313,6 +304,10 @@ class Controller:
                 raise AssertionError("answers are given where the order came from")
             case _:
                 assert_never(effect)
+
+    def _process(self, number: EngineNumber) -> EngineProcess | None:
+        engine = self._scheduler.engines.get(number)
+        return self._pool.by_incarnation.get(engine.incarnation) if engine is not None else None
 
     def _is_executing(self, incarnation: Incarnation) -> bool:
         process = self._pool.by_incarnation.get(incarnation)
@@ -361,55 +356,6 @@ class Controller:
             Execution(task.owner, task.cell, task.id, effect.engine, effect.incarnation, effect.attempt),
         )
 
-    def _ask_kernel(
-        self,
-        client: ClientId,
-        arrival: Arrival[m.Request],
-        msg_type: str,
-        content: dict[str, Any],
-        targets: str,
-        timeout: float,
-    ) -> None:
-        number = self._meant(client, targets)[0]
-        process = self._pool.by_incarnation.get(self._scheduler.engines[number].incarnation)
-        self._spawn(self._relay_question(arrival, process, msg_type, content, timeout))
-
-    async def _relay_question(
-        self,
-        arrival: Arrival[m.Request],
-        process: EngineProcess | None,
-        msg_type: str,
-        content: dict[str, Any],
-        timeout: float,
-    ) -> None:
-        # Python engines answer on the control channel also while a cell runs; others only between cells.
-        answer: dict[str, Any] = {}
-        if process is not None and process.link is not None and process.ready:
-            channel: Channel = "control" if process.can_call else "shell"
-            try:
-                async with asyncio.timeout(timeout):
-                    answer = json.decode((await process.link.ask(channel, msg_type, content)).content)
-            except TimeoutError:
-                answer = {}
-        self._answer(arrival, m.KernelReply(answer))
-
-    def _send_comm(self, client: ClientId, order: m.SendComm, arrival: Arrival[m.Request]) -> None:
-        engine = self._scheduler.engines.get(order.engine)
-        process = self._pool.by_incarnation.get(engine.incarnation) if engine is not None else None
-        if process is None or process.link is None:
-            raise Refusal(
-                "EngineLost", f"engine {order.engine} is not there; its widget is no longer connected"
-            )
-        comm_id = _comm_id(bytes(order.content))
-        if order.msg_type == "comm_close":
-            self._comms.pop(comm_id, None)
-        else:
-            self._comms[comm_id] = client
-        process.link.request(
-            "shell", order.msg_type, order.content, metadata=order.metadata, buffers=arrival.buffers
-        )
-        self._answer(arrival, m.Done())
-
     def _read_log(self, number: EngineNumber | None, lines: int) -> str:
         names = ("controller.log", "supervisor.log") if number is None else (f"engine-{number}.log",)
         if number is not None and number not in self._scheduler.engines:
@@ -435,8 +381,7 @@ class Controller:
 
     def engine_died(self, engine: EngineProcess, cause: str) -> None:
         """An engine's process ended."""
-        for task in [task for task, (asker, _) in self._inputs.items() if asker is engine]:
-            del self._inputs[task]
+        self._relay.forget_engine(engine)
         self._step(inputs.EngineDied(engine.number, engine.incarnation, self._loop.time(), cause))
 
     def engine_replied(self, engine: EngineProcess, channel: Channel, message: Message) -> None:
@@ -454,46 +399,16 @@ class Controller:
         self._returned(execution)
 
     def engine_published(self, engine: EngineProcess, message: Message) -> None:
-        """A kernel published something; output goes to the cell that caused it."""
-        kind = message.header.msg_type
-        if kind == "status":
+        """A kernel published something."""
+        if message.header.msg_type == "status":
             if b'"idle"' in message.content:
                 self._returned(engine.executions.idled(message.parent_id))
             return
-        execution = engine.executions.find(message.parent_id)
-        if kind in COMMS:
-            self._relay_comm(engine, execution, message)
-        elif kind in OUTPUTS and execution is not None:
-            notice = m.TaskOutput(
-                execution.cell,
-                execution.task,
-                engine.number,
-                kind,
-                Raw(message.content),
-                _decode_metadata(message.metadata),
-                execution.told,
-            )
-            self._clients.tell_output(execution.client, notice, message.buffers)
+        self._relay.published(engine, message)
 
     def engine_asked(self, engine: EngineProcess, message: Message) -> None:
-        """A kernel wants input; the owner of the cell is asked."""
-        execution = engine.executions.find(message.parent_id)
-        if execution is None or execution.client not in self._clients:
-            # nobody can answer: end the wait rather than leave the engine waiting for ever
-            self._pool.interrupt(engine.incarnation, None)
-            return
-        content = json.decode(message.content)
-        self._inputs[execution.task] = (engine, message)
-        self._clients.tell(
-            execution.client,
-            m.InputWanted(
-                execution.cell,
-                execution.task,
-                engine.number,
-                str(content.get("prompt", "")),
-                bool(content.get("password", False)),
-            ),
-        )
+        """A kernel wants input."""
+        self._relay.asked(engine, message)
 
     def _returned(self, execution: Execution | None) -> None:
         if execution is None or execution.outcome is None:
@@ -507,26 +422,6 @@ class Controller:
                 execution.outcome,
             )
         )
-
-    def _relay_comm(self, engine: EngineProcess, execution: Execution | None, message: Message) -> None:
-        comm_id = _comm_id(message.content)
-        owner = self._comms.get(comm_id)
-        if owner is None and execution is not None:
-            owner = execution.client
-            if message.header.msg_type == "comm_open":
-                self._comms[comm_id] = owner
-        if message.header.msg_type == "comm_close":
-            self._comms.pop(comm_id, None)
-        if owner is not None:
-            notice = m.CommSent(
-                engine.number,
-                engine.incarnation,
-                message.header.msg_type,
-                Raw(message.content),
-                _decode_metadata(message.metadata),
-                execution.cell if execution is not None else None,
-            )
-            self._clients.tell(owner, notice, message.buffers)
 
     # -- what is shown ------------------------------------------------------------------------
 
@@ -591,14 +486,3 @@ class Controller:
         self._children.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("a child of the controller failed", exc_info=task.exception())
-
-
-def _comm_id(content: bytes) -> str:
-    return str(json.decode(content).get("comm_id", ""))
-
-
-def _decode_metadata(metadata: bytes) -> dict[str, Any]:
-    if metadata == b"{}":
-        return {}
-    decoded: dict[str, Any] = json.decode(metadata)
-    return decoded

@@ -1,4 +1,4 @@
-"""Everything that can be told to the scheduler: facts in the past tense, orders in the imperative. Knows no decisions."""
+"""All that the scheduler can be told: facts in the past tense, orders in the imperative. Knows no decisions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class EngineReady(Struct, frozen=True, tag=True):
 
 
 class EngineDied(Struct, frozen=True, tag=True):
-    """An engine's process ended, or could not be started. `at` is monotonic seconds; `cause` a phrase ("killed by SIGKILL")."""
+    """An engine's process ended, or never began. `at` is monotonic seconds, `cause` a phrase ("was killed by …")."""
 
     engine: EngineNumber
     incarnation: Incarnation
@@ -51,7 +51,7 @@ class ClientLeft(Struct, frozen=True, tag=True):
 
 
 class SubmitTasks(Struct, frozen=True, tag=True):
-    """Run a cell. `tasks` supplies ids, one for each engine that its targets can mean (number of engines, at least 1)."""
+    """Run a cell. `tasks` supplies ids: as many as there are engines, and at least one."""
 
     client: ClientId
     language: str
@@ -96,7 +96,7 @@ class Remove(Struct, frozen=True, tag=True):
 
 
 class Restart(Struct, frozen=True, tag=True):
-    """End and start these engines again under their numbers. `reason` is said by the next cell ("restarted by %cluster restart at 14:02")."""
+    """End and start these engines again under their numbers. `reason` is what the next cell says of it first."""
 
     engines: tuple[EngineNumber, ...]
     reason: str

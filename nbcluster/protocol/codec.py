@@ -26,9 +26,10 @@ def decode_request(content: bytes) -> Request:
         When it is no message of this version.
     """
     try:
-        return _requests.decode(content)
+        request: Request = _requests.decode(content)
     except ValidationError as error:
         raise VersionMismatch(f"a client sent a message that this controller cannot read: {error}") from error
+    return request
 
 
 def decode_from_controller(content: bytes) -> FromController:
@@ -40,9 +41,10 @@ def decode_from_controller(content: bytes) -> FromController:
         When it is no message of this version.
     """
     try:
-        return _answers.decode(content)
+        answer: FromController = _answers.decode(content)
     except ValidationError as error:
         raise VersionMismatch(
             f"the controller sent a message that this client cannot read: {error}; "
             "restart the cluster with the version of nbcluster that this notebook uses"
         ) from error
+    return answer

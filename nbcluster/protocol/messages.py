@@ -375,7 +375,7 @@ class TaskStarted(Struct, frozen=True, tag=True):
 
 
 class TaskOutput(Struct, frozen=True, tag=True):
-    """An iopub message that a task caused: stream, display_data, execute_result, update_display_data, clear_output, error.
+    """An iopub message that a task caused: stream, display_data, execute_result and their like.
 
     `content` is the kernel's own JSON. Buffers ride in the frames. `late` means that the task had ended.
     """

@@ -12,7 +12,8 @@ class Spawn(Struct, frozen=True, tag=True):
     """Start a process under a key that the controller chose.
 
     `fork` starts a Python engine from the warmed supervisor itself with `argv` as the kernel application's
-    arguments; otherwise `argv` is executed. `env` adds to the environment, None removes. `log` receives stdout and stderr.
+    arguments; otherwise `argv` is executed. `env` adds to the environment, None removes. `log` receives
+    stdout and stderr.
     """
 
     key: str

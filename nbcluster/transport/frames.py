@@ -64,7 +64,7 @@ class Frames:
     key : bytes
         The key that both ends hold; empty for a kernel that signs nothing.
     remember : bool
-        Refuse a signature that was seen before. Off only for PUB sockets that may repeat a message to several subscriptions.
+        Refuse a signature that was seen before.
     """
 
     def __init__(self, key: bytes, *, remember: bool = True) -> None:

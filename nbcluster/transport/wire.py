@@ -74,7 +74,7 @@ class Wire(Generic[Received]):
         on_unreadable: Callable[[bytes, str, VersionMismatch], None] | None = None,
     ) -> None:
         self._frames = Frames(key)
-        self._decode = decode
+        self._decode: Callable[[bytes], Received] = decode
         self._on_arrival: Callable[[Arrival[Received]], None] = on_arrival
         self._on_unreadable = on_unreadable
         self.refused = 0

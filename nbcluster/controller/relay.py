@@ -1,0 +1,168 @@
+"""Carries what kernels say to the clients that are meant, and back: output, comms, input, questions. Decides nothing.
+
+Output belongs to the cell that its parent header names. A comm belongs to the client of the cell that opened it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec import Raw, json
+
+from nbcluster.controller.clients import Clients
+from nbcluster.controller.executions import Execution
+from nbcluster.controller.orders import Refusal
+from nbcluster.controller.pool import EnginePool, EngineProcess
+from nbcluster.ids import ClientId, TaskId
+from nbcluster.protocol import messages as m
+from nbcluster.transport.frames import Buffer, Message
+from nbcluster.transport.kernel import Channel
+
+OUTPUTS = frozenset(
+    {"stream", "display_data", "execute_result", "update_display_data", "clear_output", "error"}
+)
+COMMS = frozenset({"comm_open", "comm_msg", "comm_close"})
+
+
+class Relay:
+    """Knows which comm is whose and which cell waits for input."""
+
+    def __init__(self, clients: Clients, pool: EnginePool) -> None:
+        self._clients = clients
+        self._pool = pool
+        self._comms: dict[str, tuple[ClientId, EngineProcess]] = {}
+        self._inputs: dict[TaskId, tuple[EngineProcess, Message]] = {}
+
+    def forget_client(self, client: ClientId) -> None:
+        """A client has gone."""
+        self._comms = {comm: owned for comm, owned in self._comms.items() if owned[0] != client}
+
+    def forget_engine(self, engine: EngineProcess) -> None:
+        """An engine has gone."""
+        self._comms = {comm: owned for comm, owned in self._comms.items() if owned[1] is not engine}
+        for task in [task for task, (asker, _) in self._inputs.items() if asker is engine]:
+            del self._inputs[task]
+
+    def forget_input(self, task: TaskId) -> None:
+        """A task has ended and waits for nothing."""
+        self._inputs.pop(task, None)
+
+    def give_input(self, task: TaskId, value: str) -> None:
+        """Hand a typed line to the cell that asked for it."""
+        engine, request = self._inputs.pop(task, (None, None))
+        if engine is not None and request is not None and engine.link is not None:
+            engine.link.reply_input(request, value)
+
+    async def ask(
+        self,
+        question: m.Complete | m.Inspect,
+        process: EngineProcess | None,
+        answer: Callable[[m.KernelReply], None],
+    ) -> None:
+        """Put a question to a kernel and answer with its reply, or with nothing when it is late."""
+        content: dict[str, Any] = {"code": question.code, "cursor_pos": question.cursor_pos}
+        msg_type = "complete_request"
+        if isinstance(question, m.Inspect):
+            content["detail_level"] = question.detail_level
+            msg_type = "inspect_request"
+        reply: dict[str, Any] = {}
+        if process is not None and process.link is not None and process.ready:
+            # Our kernel answers on the control channel also while a cell runs; others only between cells.
+            channel: Channel = "control" if process.can_call else "shell"
+            try:
+                async with asyncio.timeout(question.timeout):
+                    reply = json.decode((await process.link.ask(channel, msg_type, content)).content)
+            except TimeoutError:
+                reply = {}
+        answer(m.KernelReply(reply))
+
+    def send_comm(
+        self, client: ClientId, order: m.SendComm, process: EngineProcess | None, buffers: Sequence[Buffer]
+    ) -> None:
+        """Pass a client's comm message to an engine.
+
+        Raises
+        ------
+        Refusal
+            When the engine is not there.
+        """
+        if process is None or process.link is None:
+            raise Refusal(
+                "EngineLost", f"engine {order.engine} is not there; its widget is no longer connected"
+            )
+        comm_id = _comm_id(bytes(order.content))
+        if order.msg_type == "comm_close":
+            self._comms.pop(comm_id, None)
+        else:
+            self._comms[comm_id] = (client, process)
+        process.link.request("shell", order.msg_type, order.content, metadata=order.metadata, buffers=buffers)
+
+    def published(self, engine: EngineProcess, message: Message) -> None:
+        """Pass what a kernel published to whom it concerns."""
+        kind = message.header.msg_type
+        execution = engine.executions.find(message.parent_id)
+        if kind in COMMS:
+            self._comm_published(engine, execution, message)
+        elif kind in OUTPUTS and execution is not None:
+            notice = m.TaskOutput(
+                execution.cell,
+                execution.task,
+                engine.number,
+                kind,
+                Raw(message.content),
+                _decode_metadata(message.metadata),
+                execution.told,
+            )
+            self._clients.tell_output(execution.client, notice, message.buffers)
+
+    def asked(self, engine: EngineProcess, message: Message) -> None:
+        """Pass a kernel's wish for input to the owner of the cell; end the cell's wait when nobody is there."""
+        execution = engine.executions.find(message.parent_id)
+        if execution is None or execution.client not in self._clients:
+            self._pool.interrupt(engine.incarnation, None)
+            return
+        content = json.decode(message.content)
+        self._inputs[execution.task] = (engine, message)
+        self._clients.tell(
+            execution.client,
+            m.InputWanted(
+                execution.cell,
+                execution.task,
+                engine.number,
+                str(content.get("prompt", "")),
+                bool(content.get("password", False)),
+            ),
+        )
+
+    def _comm_published(self, engine: EngineProcess, execution: Execution | None, message: Message) -> None:
+        comm_id = _comm_id(message.content)
+        owner, _ = self._comms.get(comm_id, (None, None))
+        if owner is None and execution is not None:
+            owner = execution.client
+            if message.header.msg_type == "comm_open":
+                self._comms[comm_id] = (owner, engine)
+        if message.header.msg_type == "comm_close":
+            self._comms.pop(comm_id, None)
+        if owner is not None:
+            notice = m.CommSent(
+                engine.number,
+                engine.incarnation,
+                message.header.msg_type,
+                Raw(message.content),
+                _decode_metadata(message.metadata),
+                execution.cell if execution is not None else None,
+            )
+            self._clients.tell(owner, notice, message.buffers)
+
+
+def _comm_id(content: bytes) -> str:
+    return str(json.decode(content).get("comm_id", ""))
+
+
+def _decode_metadata(metadata: bytes) -> dict[str, Any]:
+    if metadata == b"{}":
+        return {}
+    decoded: dict[str, Any] = json.decode(metadata)
+    return decoded
