@@ -92,6 +92,10 @@ class Interrupts:
                 self._doomed.append(cell)
             return False
 
+    def is_unheard(self) -> bool:
+        """Whether a signal was sent to what runs and its handler has not been called yet."""
+        return self.running is not None and (self._aimed or self._at_any)
+
     def aim_at_any(self) -> None:
         """The next signal means whatever runs."""
         self._at_any = True

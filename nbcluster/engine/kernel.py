@@ -6,6 +6,7 @@ the control message `interrupt_task_request` and the metadata key "nbcluster" of
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -27,6 +28,11 @@ from nbcluster.errors import NotSerializable
 
 FEATURE = "nbcluster"
 """The name under which kernel_info says that this kernel is ours, and of our key in metadata."""
+
+FIRST_NUDGE = 0.01
+"""Seconds after which a signal that was not heard is followed by a nudge; pauses double."""
+
+NUDGES = 8
 
 Message = dict[str, Any]
 
@@ -53,6 +59,8 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
     def start(self) -> None:
         """Start serving, and watch the lifeline."""
         super().start()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGURG, lambda signum, frame: None)
         if why := seams.why_untested():
             self.log.warning(why)
         fd = os.environ.pop(lifeline.VARIABLE, None)
@@ -115,6 +123,7 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
         """Interrupt whatever runs."""
         self.shell.interrupts.aim_at_any()
         await super().interrupt_request(stream, ident, parent)
+        self.control_thread.io_loop.add_callback(self._nudge, _main_thread())
 
     async def interrupt_task_request(self, stream: Any, ident: Any, parent: Message) -> None:
         """Interrupt the execute_request with the msg_id that the content names, and nothing else.
@@ -122,12 +131,24 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
         The reply says in "hit" whether it runs. One that has not come yet is stopped when it comes.
         """
         target = str(parent["content"].get("msg_id", ""))
-        main = threading.main_thread().ident
-        assert main is not None
+        main = _main_thread()
         hit = self.shell.interrupts.aim(target, lambda: signal.pthread_kill(main, signal.SIGINT))
         if hit:
+            self.control_thread.io_loop.add_callback(self._nudge, main)
             strays.interrupt_children(since=self._cell_began)
         self.session.send(stream, "interrupt_task_reply", {"status": "ok", "hit": hit}, parent, ident)
+
+    async def _nudge(self, main: int) -> None:
+        """Wake the main thread until it has heard a signal.
+
+        One that comes between Python's last look for signals and a blocking system call is not heard
+        before the call returns. Any signal with a handler ends the call; SIGURG does nothing else.
+        """
+        for number in range(NUDGES):
+            await asyncio.sleep(FIRST_NUDGE * 2**number)
+            if not self.shell.interrupts.is_unheard():
+                return
+            signal.pthread_kill(main, signal.SIGURG)
 
     # -- cells -------------------------------------------------------------------------------
 
@@ -195,3 +216,9 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
         if sent_home is not None:
             finished[FEATURE] = sent_home
         return finished
+
+
+def _main_thread() -> int:
+    ident = threading.main_thread().ident
+    assert ident is not None
+    return ident
