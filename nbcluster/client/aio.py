@@ -242,6 +242,11 @@ class AsyncCluster:
         """The engines as last told, by number; `status` asks again."""
         return self._fleet.engines
 
+    @property
+    def unfinished(self) -> list[Future]:
+        """The Futures of this client's cells that have not ended."""
+        return [run.future for run in list(self._runs.values()) if not run.done]
+
     async def status(self, usage: bool = False) -> m.ClusterStatus:
         """Ask what the cluster is at; `usage` also measures memory and CPU of the engines."""
         status = (await self.connection.ask(m.Describe(usage), m.Status, timeout=30)).status

@@ -120,6 +120,11 @@ class Cluster:
         """The Future of the last cell that was sent."""
         return self._twin.last
 
+    @property
+    def unfinished(self) -> list[Future]:
+        """The Futures of this client's cells that have not ended."""
+        return self._twin.unfinished
+
     def status(self, usage: bool = False) -> m.ClusterStatus:
         """Ask what the cluster is at; `usage` also measures memory and CPU of the engines."""
         return portal().call(self._twin.status(usage))

@@ -54,6 +54,11 @@ def current_cluster(name: str | None = None) -> Cluster:
     return found
 
 
+def known_clusters() -> list[Cluster]:
+    """The clusters that this process has used."""
+    return list(_known.values())
+
+
 def running_clusters() -> list[str]:
     """The names of the clusters of this user that run on this host."""
     return [cluster.name for cluster in list_clusters()]
