@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 from nbcluster.notebook.running import CellRun
 from nbcluster.protocol.messages import ClusterStatus, EngineStatus
@@ -20,110 +21,107 @@ class ClusterLike(Protocol):
     def engines(self) -> Sequence[EngineStatus]:
         """Its engines now."""
 
-    @property
-    def last(self) -> Any:
-        """The Future of the last cell."""
-
     def status(self) -> ClusterStatus:
         """Ask for the whole of it."""
 
-    def send_cell(self, **order: Any) -> CellRun:
+    def send_cell(
+        self,
+        code: str,
+        targets: str = "",
+        *,
+        label: str = "",
+        allow_stdin: bool = False,
+        timeout: float | None = None,
+        fail_fast: bool = False,
+        startup: bool = False,
+        want_value: bool = False,
+    ) -> CellRun:
         """Send a cell."""
 
-    def add(self, n: int, kernel: str = "", tags: Sequence[str] = (), timeout: float = 60) -> list[int]:
+    def add(self, n: int, *, kernel: str = "", tags: Sequence[str] = ()) -> list[int]:
         """Start engines."""
 
-    def start_up_to(self, n: int, kernel: str = "", timeout: float = 60) -> list[int]:
-        """Start engines until there are n."""
-
-    def scale(self, n: int) -> Any:
+    def scale(self, n: int) -> list[int]:
         """Have n engines."""
 
-    def restart(self, targets: str = "") -> Any:
+    def restart(self, targets: str = "all") -> list[int]:
         """Restart engines."""
 
-    def interrupt(self, targets: str = "") -> Any:
+    def interrupt(self, targets: str = "all") -> list[int]:
         """Interrupt engines."""
 
-    def cancel(self) -> Any:
+    def cancel(self) -> None:
         """Cancel all work of this client."""
 
-    def set_options(self, *, idle_timeout: float | None = None) -> Any:
-        """Change options."""
+    def set_options(self, *, idle_timeout: float | None = None) -> None:
+        """Change options; a negative idle_timeout is never."""
 
-    def stop(self, force: bool = False) -> Any:
+    def stop(self, force: bool = False) -> None:
         """End it."""
 
     def complete(self, code: str, cursor_pos: int, targets: str = "", timeout: float = 0.3) -> dict[str, Any]:
         """Ask an engine for completions."""
 
 
+@dataclass(frozen=True)
+class RunningCluster:
+    """A cluster that runs, as its connection file tells."""
+
+    name: str
+    pid: int
+    host: str
+
+
 class Clusters(Protocol):
     """Finds and starts clusters."""
 
-    def current(self) -> ClusterLike:
-        """Return the current one, or raise UnknownCluster that says what to do."""
+    def current(self, name: str | None = None) -> ClusterLike:
+        """Return the current one, or the one of a name, or raise UnknownCluster that says what to do."""
 
     def use(self, cluster: ClusterLike) -> None:
         """Make one the current one."""
 
     def connect(self, name: str | None) -> ClusterLike:
-        """Join one that runs."""
+        """Join one that runs, or return it when it is joined already."""
 
     def start(self, n: int | None, **options: Any) -> ClusterLike:
-        """Start or join one."""
+        """Start or join one; without a name, this notebook's."""
 
-    def running(self) -> Iterable[Any]:
-        """Return what is known of those that run: names, or values with a name."""
-
-    def forget(self, name: str) -> None:
-        """Let go of one that has ended."""
+    def running(self) -> Sequence[RunningCluster]:
+        """Return those that run."""
 
 
 class ClientClusters:
-    """The clusters of this machine, through the client. Connections are kept: one for each cluster."""
+    """The clusters of this machine, through the client."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, ClusterLike] = {}
-
-    def current(self) -> ClusterLike:
-        """Return the current cluster."""
+    def current(self, name: str | None = None) -> ClusterLike:
+        """Return the current cluster, or the one of a name, which does not become current by that."""
         from nbcluster.client.current import current_cluster
 
-        cluster: ClusterLike = current_cluster()
-        return cluster
+        return current_cluster(name)
 
     def use(self, cluster: ClusterLike) -> None:
         """Make a cluster the current one."""
+        from nbcluster.client.cluster import Cluster
         from nbcluster.client.current import use
 
-        self._known[cluster.name] = cluster
-        use(cluster)
+        use(cast(Cluster, cluster))
 
     def connect(self, name: str | None) -> ClusterLike:
-        """Join a cluster that runs; one that is joined already is not joined twice."""
-        from nbcluster.client.cluster import Cluster
-
-        if name is not None and name in self._known:
-            return self._known[name]
-        cluster: ClusterLike = Cluster.connect(name)
-        return self._known.setdefault(cluster.name, cluster)
+        """Join a cluster that runs, and make it the current one."""
+        cluster = self.current(name)
+        self.use(cluster)
+        return cluster
 
     def start(self, n: int | None, **options: Any) -> ClusterLike:
         """Start or join a cluster, with at least n engines."""
         from nbcluster.client.cluster import Cluster
+        from nbcluster.client.naming import default_name
 
-        cluster: ClusterLike = Cluster(n, **options)
-        self._known[cluster.name] = cluster
-        return cluster
+        return Cluster(n, **{**options, "name": options.get("name") or default_name()})
 
-    def running(self) -> Iterable[Any]:
+    def running(self) -> Sequence[RunningCluster]:
         """Return the clusters that run."""
-        from nbcluster.client.current import running_clusters
+        from nbcluster.transport.rendezvous import list_clusters
 
-        found: Iterable[Any] = running_clusters()
-        return found
-
-    def forget(self, name: str) -> None:
-        """Let go of a cluster that has ended."""
-        self._known.pop(name, None)
+        return [RunningCluster(found.name, found.pid, found.host) for found in list_clusters()]

@@ -10,7 +10,6 @@ from typing import Any
 from nbcluster.errors import NBClusterError
 from nbcluster.notebook.clusters import Clusters
 from nbcluster.notebook.grammar import CELL_OPTIONS, parse_cell
-from nbcluster.notebook.verbs import cluster_named
 
 TIME_LIMIT = 0.3
 """Seconds that Tab may take; an engine that is busy answers nothing in that time."""
@@ -78,7 +77,7 @@ class CellMatcher:
     def _in_body(self, place: Place) -> dict[str, Any]:
         try:
             options = parse_cell(place.line, self._expand)
-            cluster = cluster_named(self._clusters(), options.cluster)
+            cluster = self._clusters().current(options.cluster)
             reply = cluster.complete(place.code, place.cursor, targets=options.targets, timeout=TIME_LIMIT)
         except (NBClusterError, TimeoutError):
             # Tab is a question in passing: that there is no cluster is said when the cell runs.

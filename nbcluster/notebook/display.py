@@ -104,6 +104,11 @@ class CellDisplay:
         return bool(self._open) and len(self._waiting) == len(self._open)
 
     @property
+    def ended(self) -> bool:
+        """Whether every task has ended."""
+        return not self._open
+
+    @property
     def restless(self) -> bool:
         """Whether a later tick will have something to draw, without another event."""
         return (

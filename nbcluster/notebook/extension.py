@@ -62,8 +62,8 @@ class Loaded:
         for kind, sign in (("cell", "%%"), ("line", "%")):
             if taken[kind] not in ("", _OURS):
                 _say(
-                    f"nbcluster: {sign}distributed was taken by the package {taken[kind]!r} and stays; "
-                    f"use {sign}nbcluster."
+                    f"nbcluster: {sign}distributed belongs to {taken[kind]!r}; "
+                    f"use {sign}nbcluster, which does the same as ours."
                 )
         return names
 

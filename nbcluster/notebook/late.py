@@ -6,14 +6,16 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from nbcluster.notebook.display import CellDisplay, CellEvent
-from nbcluster.notebook.operations import Publisher, merged
-from nbcluster.protocol.messages import TaskDone, TaskOutput
+from nbcluster.notebook.operations import Buffers, Publisher, merged
+from nbcluster.protocol.messages import TaskDone
 
 PACE = 0.2
 """Seconds between two drawings."""
+
+Listener = Callable[[CellEvent, Buffers], None]
 
 _log = logging.getLogger(__name__)
 
@@ -25,29 +27,15 @@ class Follower:
     ----------
     display : CellDisplay
     publisher : Publisher
-    tasks : int
-        How many tasks have not ended; the display is finished after the last.
-    skip : int
-        How many late events were drawn already, and are given once more at the beginning.
     """
 
-    def __init__(self, display: CellDisplay, publisher: Publisher, *, tasks: int, skip: int = 0) -> None:
+    def __init__(self, display: CellDisplay, publisher: Publisher) -> None:
         self._display, self._publisher = display, publisher
-        self._tasks = tasks
-        self._skip = skip
-        self._events: deque[tuple[CellEvent, Sequence[memoryview]]] = deque()
-        self._only_late = tasks == 0
+        self._events: deque[tuple[CellEvent, Buffers]] = deque()
 
-    def take(self, event: CellEvent, buffers: Sequence[memoryview]) -> bool:
-        """Keep an event for the next drawing; return whether there is something to draw."""
-        if self._only_late:
-            if not (isinstance(event, TaskOutput) and event.late):
-                return False
-            if self._skip:
-                self._skip -= 1
-                return False
+    def take(self, event: CellEvent, buffers: Buffers) -> None:
+        """Keep an event for the next drawing. Any thread."""
         self._events.append((event, buffers))
-        return True
 
     def draw(self, now: float) -> bool:
         """Draw what has come; return whether more is to be drawn without another event."""
@@ -55,10 +43,8 @@ class Follower:
         while self._events:
             event, buffers = self._events.popleft()
             operations += self._display.apply(event, buffers, now)
-            if isinstance(event, TaskDone):
-                self._tasks -= 1
-                if self._tasks == 0:
-                    operations += self._display.finish(now)
+            if isinstance(event, TaskDone) and self._display.ended:
+                operations += self._display.finish(now)
         operations += self._display.tick(now)
         for operation in merged(operations):
             self._publisher.publish(operation)
@@ -82,12 +68,12 @@ class LateOutput:
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
 
-    def listener(self, follower: Follower) -> Callable[[CellEvent, Sequence[memoryview]], None]:
+    def listener(self, follower: Follower) -> Listener:
         """Return what is to be called with each event, on any thread; it returns at once."""
 
-        def hear(event: CellEvent, buffers: Sequence[memoryview]) -> None:
-            if follower.take(event, buffers):
-                self._wake(follower)
+        def hear(event: CellEvent, buffers: Buffers) -> None:
+            follower.take(event, buffers)
+            self._wake(follower)
 
         return hear
 
@@ -147,14 +133,14 @@ class UntilNextCell:
         self._followers: list[Follower] = []
         self._clock: Callable[[], float] = time.monotonic
 
-    def listener(self, follower: Follower) -> Callable[[CellEvent, Sequence[memoryview]], None]:
+    def listener(self, follower: Follower) -> Listener:
         """Return what is to be called with each event, on any thread; it returns at once."""
 
-        def hear(event: CellEvent, buffers: Sequence[memoryview]) -> None:
-            if follower.take(event, buffers):
-                with self._lock:
-                    if follower not in self._followers:
-                        self._followers.append(follower)
+        def hear(event: CellEvent, buffers: Buffers) -> None:
+            follower.take(event, buffers)
+            with self._lock:
+                if follower not in self._followers:
+                    self._followers.append(follower)
 
         return hear
 

@@ -13,7 +13,7 @@ from nbcluster.notebook.grammar import CellOptions, parse_cell, parse_cluster, p
 from nbcluster.notebook.late import Follower, LateOutput, UntilNextCell
 from nbcluster.notebook.publishers import CellSlot, TerminalPublisher, has_front_end, publisher_for
 from nbcluster.notebook.running import BlockingRun, CellRun, Interrupts, run_local
-from nbcluster.notebook.verbs import Verbs, cluster_named
+from nbcluster.notebook.verbs import Verbs
 from nbcluster.notebook.words import expand
 
 
@@ -78,10 +78,10 @@ class NbclusterMagics:
         Future or None
             The Future of a cell that the notebook does not wait for.
         """
-        cluster = cluster_named(self.clusters, options.cluster)
+        cluster = self.clusters.current(options.cluster)
         run = cluster.send_cell(
-            code=code,
-            targets=options.targets,
+            code,
+            options.targets,
             allow_stdin=options.blocks,
             timeout=options.timeout,
             fail_fast=options.fail_fast,
@@ -116,7 +116,8 @@ class NbclusterMagics:
             run.cancel("interrupted in the notebook")
             raise
         finally:
-            self._listen_late(run, display, blocking.late_seen)
+            # What was not drawn so far: late output, and what a cell does that was given up.
+            self._listen_late(run, display)
         # All is done: this raises what failed, and waits for nothing.
         run.future.result(timeout=10)
         if check_local is not None:
@@ -133,11 +134,11 @@ class NbclusterMagics:
             limit=None,
             rest="the Future's .output",
         )
-        follower = Follower(display, self._slot(run, made_now=True), tasks=len(run.places))
+        follower = Follower(display, self._slot(run, made_now=True))
         run.listen(self.late.listener(follower))
 
-    def _listen_late(self, run: CellRun, display: CellDisplay, seen: int) -> None:
-        follower = Follower(display, self._slot(run, made_now=False), tasks=0, skip=seen)
+    def _listen_late(self, run: CellRun, display: CellDisplay) -> None:
+        follower = Follower(display, self._slot(run, made_now=False))
         run.listen(self.late.listener(follower))
 
     def _slot(self, run: CellRun, *, made_now: bool) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 StreamName = Literal["stdout", "stderr"]
-Buffers = Sequence[memoryview | bytes]
+Buffers = Sequence[bytes | bytearray | memoryview]
 
 
 @dataclass(frozen=True)

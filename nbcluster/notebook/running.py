@@ -18,8 +18,8 @@ from nbcluster.ids import CellId, TaskId
 from nbcluster.notebook.display import CellDisplay, CellEvent, waiting_text
 from nbcluster.notebook.errors import CellInterrupted
 from nbcluster.notebook.labels import engines_phrase
-from nbcluster.notebook.operations import Move, Operation, Publisher, merged
-from nbcluster.protocol.messages import EngineStatus, InputWanted, TaskOutput, TaskPlace
+from nbcluster.notebook.operations import Buffers, Move, Operation, Publisher, merged
+from nbcluster.protocol.messages import EngineStatus, InputWanted, TaskPlace
 
 TICK = 0.05
 """Seconds after which a wait looks at interrupts and at what time alone brings."""
@@ -45,11 +45,11 @@ class CellRun(Protocol):
     def future(self) -> Any:
         """Its Future."""
 
-    def events(self, tick: float = 0.1) -> Iterator[tuple[CellEvent, Sequence[memoryview]] | None]:
+    def events(self, tick: float = 0.1) -> Iterator[tuple[CellEvent, Buffers] | None]:
         """Give events as they come, None at least every `tick` seconds, until all is done and delivered."""
 
-    def listen(self, callback: Callable[[CellEvent, Sequence[memoryview]], None]) -> None:
-        """Give all events, past and to come, to a function, on another thread."""
+    def listen(self, callback: Callable[[CellEvent, Buffers], None]) -> None:
+        """Give the events that were not taken, and all to come, to a function; mostly on another thread."""
 
     def send_input(self, task: TaskId, value: str) -> None:
         """Answer an InputWanted."""
@@ -126,8 +126,6 @@ class BlockingRun:
         self._began = clock()
         self._explained_at = self._began + WAIT_IS_LONG - 1
         self._explanation = ""
-        self.late_seen = 0
-        """How many late events were drawn."""
 
     def drain(self, interrupts: Interrupts) -> None:
         """Draw until every task has ended.
@@ -152,9 +150,7 @@ class BlockingRun:
         if interrupts.count:
             raise CellInterrupted(f"the cell was interrupted{self._where()}; engines keep their state")
 
-    def _take(self, event: CellEvent, buffers: Sequence[memoryview], interrupts: Interrupts) -> None:
-        if isinstance(event, TaskOutput) and event.late:
-            self.late_seen += 1
+    def _take(self, event: CellEvent, buffers: Buffers, interrupts: Interrupts) -> None:
         self._undrawn += self._display.apply(event, buffers, self._clock())
         if isinstance(event, InputWanted):
             self._publish([])
@@ -190,7 +186,10 @@ class BlockingRun:
     def _why_waiting(self) -> str:
         waiting = set(self._display.waiting)
         wall = self._wall()
-        states = [engine for engine in self._engines() if engine.number in waiting]
+        try:
+            states = [engine for engine in self._engines() if engine.number in waiting]
+        except NBClusterError:
+            return ""  # only an explanation; what is wrong comes as the cell's own error
         busy = [
             (engine.number, engine.running or "another cell", max(0.0, wall - (engine.running_since or wall)))
             for engine in states

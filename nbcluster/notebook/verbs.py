@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import Future
 from typing import Any, assert_never
 
-from nbcluster.errors import UnknownCluster, UsageError
-from nbcluster.notebook.clusters import ClusterLike, Clusters
+from nbcluster.errors import UsageError
+from nbcluster.notebook.clusters import ClusterLike, Clusters, RunningCluster
 from nbcluster.notebook.grammar import (
     Add,
     Cancel,
@@ -27,11 +27,10 @@ from nbcluster.notebook.grammar import (
     did_you_mean,
 )
 from nbcluster.notebook.labels import engines_phrase
-from nbcluster.notebook.names import notebook_cluster_name
 from nbcluster.notebook.tables import engines_line, lifetime, status_text, table
 
 NEVER = -1.0
-"""What SetOptions takes for an idle_timeout of never."""
+"""What the client takes for an idle_timeout of never."""
 
 
 class Verbs:
@@ -79,10 +78,10 @@ class Verbs:
                 cluster.scale(n)
                 self._say(_has(cluster))
             case Restart(targets):
-                numbers = self._clusters.current().restart(targets)
+                numbers = self._clusters.current().restart(targets or "all")
                 self._say(f"restarted {_named(numbers)}; names that lived there are gone")
             case Interrupt(targets):
-                numbers = self._clusters.current().interrupt(targets)
+                numbers = self._clusters.current().interrupt(targets or "all")
                 self._say(f"interrupted {_named(numbers)}")
             case Cancel(name):
                 self._cancel(name)
@@ -97,14 +96,14 @@ class Verbs:
 
     def _start(self, order: Start) -> None:
         n = _cpus() if order.n is None else order.n
-        options: dict[str, Any] = {"name": order.name or notebook_cluster_name(os.environ, self._user_ns)}
+        options: dict[str, Any] = {"name": order.name} if order.name else {}
         if order.launcher:
             options["launcher"] = order.launcher
         if order.kernel:
             options["kernel"] = order.kernel
         if order.tags:
             options["tags"] = order.tags
-        options.update(order.options)
+        options.update({key: NEVER if value is None else value for key, value in order.options.items()})
         cluster = self._clusters.start(n, **options)
         self._bind(cluster)
         status = cluster.status()
@@ -150,28 +149,19 @@ class Verbs:
         cluster.stop(force=force)
         if self._user_ns.get("cluster") is cluster:
             del self._user_ns["cluster"]
-        self._clusters.forget(name)
         self._say(f"cluster {name!r} is stopped")
 
 
-def _listed(running: Iterable[Any]) -> str:
-    rows = [("cluster", "engines", "started by pid", "host")]
-    for found in running:
-        if isinstance(found, str):
-            rows.append((found, "", "", ""))
-            continue
-        engines = getattr(found, "engines", "")
-        count = str(len(engines)) if isinstance(engines, tuple | list) else str(engines)
-        rows.append((str(found.name), count, str(getattr(found, "pid", "")), str(getattr(found, "host", ""))))
-    if len(rows) == 1:
+def _listed(running: Sequence[RunningCluster]) -> str:
+    if not running:
         return "no cluster runs; %cluster start -n 4 starts one"
-    kept = [column for column in range(4) if column == 0 or any(row[column] for row in rows[1:])]
-    return table([[row[column] for column in kept] for row in rows])
+    return table(
+        [("cluster", "process", "host"), *((found.name, str(found.pid), found.host) for found in running)]
+    )
 
 
-def _named(numbers: Any) -> str:
-    known = [int(number) for number in numbers or ()]
-    return engines_phrase(known) if known else "no engine"
+def _named(numbers: Sequence[int]) -> str:
+    return engines_phrase(numbers) if numbers else "no engine"
 
 
 def _has(cluster: ClusterLike) -> str:
@@ -180,18 +170,3 @@ def _has(cluster: ClusterLike) -> str:
 
 def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def cluster_named(clusters: Clusters, name: str | None) -> ClusterLike:
-    """Return the cluster of a name, or the current one.
-
-    Raises
-    ------
-    UnknownCluster
-        When it does not run; the message says what to do.
-    """
-    if name is None:
-        return clusters.current()
-    if not name:
-        raise UnknownCluster("a cluster's name is not empty; %cluster list shows those that run")
-    return clusters.connect(name)

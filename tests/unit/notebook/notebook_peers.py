@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Raw
 
-from nbcluster.errors import EngineErrors, RemoteError, TaskCancelled, UnknownCluster
+from nbcluster.client.cells import CellRun
+from nbcluster.errors import UnknownCluster
 from nbcluster.ids import CellId, EngineNumber, Incarnation, TaskId
+from nbcluster.notebook.clusters import RunningCluster
 from nbcluster.protocol.messages import (
-    Cancelled,
+    CancelTasks,
     ClusterStatus,
     EngineStatus,
     InputWanted,
     Raised,
+    SendInput,
+    SubmitCell,
     Succeeded,
     TaskDone,
     TaskOutput,
@@ -73,85 +75,36 @@ def places(*engines: int) -> tuple[TaskPlace, ...]:
     return tuple(TaskPlace(task(engine), EngineNumber(engine)) for engine in engines)
 
 
-class MemoryRun:
-    """A run that takes its events from a test. Each is given once, past ones to listeners too."""
+class MemoryRun(CellRun):
+    """The client's own run, with a test in the controller's place: it feeds events and sees what is asked."""
 
     def __init__(self, engines: Sequence[int], *, single: bool = False) -> None:
-        self.cell = CELL
-        self.places = places(*engines)
-        self.single = single
-        self.future: Future[Any] = Future()
-        self.sent_input: list[tuple[TaskId, str]] = []
-        self.cancelled: list[str] = []
-        self.abandoned = False
+        super().__init__(self, SubmitCell(CELL, "code"), single=single)
+        self.posted: list[Any] = []
         self.on_cancel: Callable[[], None] = lambda: None
-        self._past: list[Any] = []
-        self._given = 0
-        self._listeners: list[Callable[[Any, Sequence[memoryview]], None]] = []
-        self._changed = threading.Condition()
-        self._open = {place.task for place in self.places}
-        self._outcomes: dict[int, Any] = {}
+        self.abandoned = False
+        self.accepted(places(*engines))
 
     def feed(self, *events: Any) -> None:
-        with self._changed:
-            for event in events:
-                self._past.append(event)
-                if isinstance(event, TaskDone):
-                    self._open.discard(event.task)
-                    self._outcomes[event.engine or 0] = event.outcome
-            if not self._open and not self.future.done():
-                self._settle()
-            self._changed.notify_all()
-            listeners = list(self._listeners)
         for event in events:
-            for listener in listeners:
-                listener(event, ())
+            self.handle(event, ())
 
-    def _settle(self) -> None:
-        errors: dict[int, Exception] = {}
-        for engine, outcome in self._outcomes.items():
-            match outcome:
-                case Raised():
-                    errors[engine] = RemoteError(outcome.ename, outcome.evalue, outcome.traceback, engine)
-                case Cancelled():
-                    errors[engine] = TaskCancelled(outcome.reason)
-        if errors and self.single:
-            self.future.set_exception(next(iter(errors.values())))
-        elif errors:
-            self.future.set_exception(EngineErrors(f"{len(errors)} engines failed", errors))
-        else:
-            self.future.set_result(None if self.single else dict.fromkeys(self._outcomes))
-
-    def events(self, tick: float = 0.1) -> Iterator[Any]:
-        while True:
-            with self._changed:
-                if self._given == len(self._past):
-                    if not self._open:
-                        return
-                    self._changed.wait(tick)
-                fresh = self._past[self._given :]
-                self._given = len(self._past)
-            if not fresh:
-                yield None
-            for event in fresh:
-                yield event, ()
-
-    def listen(self, callback: Callable[[Any, Sequence[memoryview]], None]) -> None:
-        with self._changed:
-            past = list(self._past)
-            self._listeners.append(callback)
-        for event in past:
-            callback(event, ())
-
-    def send_input(self, task: TaskId, value: str) -> None:
-        self.sent_input.append((task, value))
-
-    def cancel(self, reason: str = "cancelled by its owner") -> None:
-        self.cancelled.append(reason)
-        self.on_cancel()
+    def post_soon(self, request: Any) -> None:
+        self.posted.append(request)
+        if isinstance(request, CancelTasks):
+            self.on_cancel()
 
     def abandon(self) -> None:
         self.abandoned = True
+        super().abandon()
+
+    @property
+    def cancelled(self) -> list[str]:
+        return [request.reason for request in self.posted if isinstance(request, CancelTasks)]
+
+    @property
+    def sent_input(self) -> list[tuple[TaskId, str]]:
+        return [(request.task, request.value) for request in self.posted if isinstance(request, SendInput)]
 
 
 class MemoryCluster:
@@ -170,7 +123,8 @@ class MemoryCluster:
         self.last: Any = None
         self.reply: dict[str, Any] = {}
 
-    def send_cell(self, **order: Any) -> MemoryRun:
+    def send_cell(self, code: str, targets: str = "", **options: Any) -> MemoryRun:
+        order = {"code": code, "targets": targets, **options}
         self.orders.append(order)
         run = self.next_run(order)
         self.last = run.future
@@ -223,7 +177,9 @@ class MemoryClusters:
         self.now: MemoryCluster | None = clusters[0] if clusters else None
         self.started: list[tuple[int | None, dict[str, Any]]] = []
 
-    def current(self) -> MemoryCluster:
+    def current(self, name: str | None = None) -> MemoryCluster:
+        if name is not None:
+            return self.connect(name)
         if self.now is None:
             raise UnknownCluster("no cluster is in use here; %cluster start -n 4 starts one")
         return self.now
@@ -240,13 +196,11 @@ class MemoryClusters:
 
     def start(self, n: int | None, **options: Any) -> MemoryCluster:
         self.started.append((n, options))
-        return self.known.setdefault(options["name"], MemoryCluster(options["name"], engines=n or 1))
+        name = options.get("name", "default")
+        return self.known.setdefault(name, MemoryCluster(name, engines=n or 1))
 
-    def running(self) -> list[Any]:
-        return [cluster.status() for cluster in self.known.values()]
-
-    def forget(self, name: str) -> None:
-        self.known.pop(name, None)
+    def running(self) -> list[RunningCluster]:
+        return [RunningCluster(name, 7, "here") for name in self.known]
 
 
 def finished_run(engines: Sequence[int], *events: Any, single: bool = False) -> MemoryRun:

@@ -1,4 +1,4 @@
-"""The magics in a real notebook kernel: what messages its front end gets. The cluster lives in the kernel's memory."""
+"""The magics in a real notebook kernel: what its front end gets. The cluster lives in that kernel."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ SETUP = """
 import sys, threading
 sys.path.insert(0, {peers!r})
 from notebook_peers import *
+from nbcluster.protocol.messages import Cancelled
 from nbcluster.notebook import extension
 extension.load_ipython_extension(get_ipython())
 memory = MemoryCluster()
@@ -26,7 +27,7 @@ def answer(run):
 
 
 class FrontEnd:
-    """One end of a kernel: runs cells and keeps what the kernel published, by the cell that it names as parent."""
+    """Runs cells and keeps what the kernel published, by the cell that it names as parent."""
 
     def __init__(self, client: BlockingKernelClient) -> None:
         self.client = client

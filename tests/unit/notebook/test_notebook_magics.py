@@ -35,7 +35,6 @@ from nbcluster.errors import (
 from nbcluster.ids import EngineNumber, Incarnation
 from nbcluster.notebook import extension
 from nbcluster.notebook.errors import CellInterrupted
-from nbcluster.notebook.names import notebook_cluster_name
 from nbcluster.notebook.publishers import TerminalPublisher
 from nbcluster.protocol.messages import Cancelled, EngineStatus
 
@@ -123,13 +122,28 @@ def test_output_of_an_async_cell_waits_for_the_next_cell_in_a_terminal(notebook,
 
 
 def test_output_after_a_blocking_cell_is_drawn_once(notebook, cluster, capsys):
-    run = finished_run((0,), printed(0, "in time\n"), done(0), printed(0, "late 1\n", late=True), single=True)
+    run = finished_run((0,), printed(0, "in time\n"), single=True)
     cluster.next_run = lambda order: run
     notebook.run_cell("%%distributed 0\n1")
-    assert capsys.readouterr().out == "in time\nlate 1\n"
+    assert capsys.readouterr().out == "in time\n"
+    run.feed(printed(0, "late 1\n", late=True))
+    notebook.run_cell("pass")
     run.feed(printed(0, "late 2\n", late=True))
     notebook.run_cell("pass")
-    assert capsys.readouterr().out == "late 2\n"
+    assert capsys.readouterr().out == "late 1\nlate 2\n"
+
+
+def test_output_of_a_cell_that_was_given_up_is_still_drawn(notebook, cluster, capsys):
+    run = MemoryRun((0,), single=True)
+    cluster.next_run = lambda order: run
+    run.on_cancel = interrupt_when(run, 1)
+    timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    notebook.run_cell("%%distributed 0\nstuck()")
+    capsys.readouterr()
+    run.feed(printed(0, "free\n"), done(0))
+    notebook.run_cell("pass")
+    assert capsys.readouterr().out == "free\n"
 
 
 def test_wait_blocks_and_binds_the_name(notebook, cluster):
@@ -280,16 +294,14 @@ def test_a_local_failure_fails_the_cell(notebook, cluster, capsys):
     assert capsys.readouterr().out.count("division by zero") == 1
 
 
-def test_start_names_the_cluster_after_the_notebook_and_binds_it(notebook, capsys, monkeypatch):
-    monkeypatch.setenv("JPY_SESSION_NAME", "/home/me/My study.ipynb")
-    assert notebook.run_cell("%cluster start -n 3 --tags a -o idle_timeout=never").success
+def test_start_binds_the_cluster_and_says_how_long_it_lives(notebook, capsys):
+    assert notebook.run_cell("%cluster start -n 3 --name study --tags a -o idle_timeout=never").success
     clusters = magics_of(notebook).clusters
-    assert clusters.started == [(3, {"name": "My-study", "tags": ("a",), "idle_timeout": None})]
-    assert notebook.user_ns["cluster"] is clusters.known["My-study"]
-    assert clusters.current() is clusters.known["My-study"]
+    assert clusters.started == [(3, {"name": "study", "tags": ("a",), "idle_timeout": -1.0})]
+    assert notebook.user_ns["cluster"] is clusters.known["study"]
+    assert clusters.current() is clusters.known["study"]
     assert capsys.readouterr().out == (
-        "cluster 'My-study' is ready with 3 engines: 0-2; "
-        "it ends after 12 h without a client and without work\n"
+        "cluster 'study' is ready with 3 engines: 0-2; it ends after 12 h without a client and without work\n"
     )
 
 
@@ -299,7 +311,7 @@ def test_start_names_the_cluster_after_the_notebook_and_binds_it(notebook, capsy
         ("add 1 --kernel bash", ("add", (1,)), "started engine 1"),
         ("scale 2", ("scale", (2,)), "has 2 engines: 0,1"),
         ("restart 1", ("restart", ("1",)), "restarted engine 1"),
-        ("interrupt", ("interrupt", ("",)), "interrupted engine 1"),
+        ("interrupt", ("interrupt", ("all",)), "interrupted engine 1"),
         ("cancel", ("cancel", {}), "cancelled all"),
         ("set idle_timeout=never", ("set_options", {"idle_timeout": -1.0}), "until %cluster stop"),
         ("stop --force", ("stop", {"force": True}), "is stopped"),
@@ -322,7 +334,7 @@ def test_status_and_list_are_small_tables(notebook, capsys, cluster):
     assert columns.split() == ["engine", "state", "kernel", "runs", "since"]
     assert [row.split()[:4] for row in rows] == [["0", "idle", "python3"], ["1", "busy", "python3", "f()"]]
     notebook.run_cell("%cluster list")
-    assert capsys.readouterr().out.splitlines()[1].split() == ["default", "2", "1", "here"]
+    assert capsys.readouterr().out.splitlines()[1].split() == ["default", "7", "here"]
 
 
 def test_cancel_by_name(notebook, capsys):
@@ -381,19 +393,6 @@ def test_tab_elsewhere_asks_nobody(notebook, cluster):
         list(notebook.Completer.completions("local_na", 8))
     assert "--fail-fast" in options
     assert cluster.asked == []
-
-
-@pytest.mark.parametrize(
-    ("environ", "names", "name"),
-    [
-        ({}, {}, "default"),
-        ({"JPY_SESSION_NAME": "work/a b.ipynb"}, {}, "a-b"),
-        ({}, {"__vsc_ipynb_file__": "C:\\x\\Studie é.ipynb"}, "Studie"),
-        ({"JPY_SESSION_NAME": "..ipynb"}, {}, "default"),
-    ],
-)
-def test_the_cluster_of_a_notebook(environ, names, name):
-    assert notebook_cluster_name(environ, names) == name
 
 
 def test_a_terminal_keeps_a_moving_line_at_the_bottom(capsys):
