@@ -171,7 +171,7 @@ class Simulation:
         return self
 
     def drain(self) -> Self:
-        """Let everything come to its end: what is asked to end does, what starts gets ready, cells succeed."""
+        """Let everything come to its end: what is asked to end does, what starts gets up, cells succeed."""
         for _ in range(10_000):
             for number, process in sorted(self.processes.items()):
                 if process.is_asked_to_end:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from nbcluster.core.effects import TellAccepted, TellRefused
 from nbcluster.core.explain import explain
-from nbcluster.core.inputs import Add, CancelOwned, Remove, Restart, Scale
-from nbcluster.core.model import EngineState
+from nbcluster.core.inputs import Add, CancelOwned, CellReturned, Remove, Restart, Scale
+from nbcluster.core.model import EngineState, TaskState
 from nbcluster.errors import BY_NAME
-from nbcluster.protocol.messages import KernelSpecRef
+from nbcluster.protocol.messages import KernelSpecRef, Lost
 from nbcluster.testing import strategies
 from nbcluster.testing.simulation import Simulation
 
@@ -50,7 +51,17 @@ class Cluster(RuleBasedStateMachine):
             line, place = self.place_in_line[run.task]
             assert place > self.last_run[line], f"{run.task} overtook another in the line {line}"
             self.last_run[line] = place
+            self.check_turn(run, place)
         return multiple(*runs)
+
+    def check_turn(self, run, place):
+        """Nothing that this engine could have run is older than what it runs and waits."""
+        scheduler = self.sim.scheduler
+        lines = (run.engine, f"any {scheduler.engines[run.engine].language}")
+        for task in scheduler.tasks.values():
+            if task.state is TaskState.READY and task.on_start_of is None:
+                line, waiting = self.place_in_line[task.id]
+                assert line not in lines or waiting > place, f"{run.task} runs before {task.id}"
 
     # -- orders
 
@@ -70,7 +81,7 @@ class Cluster(RuleBasedStateMachine):
         language=st.sampled_from(["python", "python", "bash"]),
         timeout=st.sampled_from([None, None, 3.0]),
         fail_fast=st.booleans(),
-        startup=st.sampled_from([False, False, False, True]),
+        startup=st.sampled_from([False, False, True]),
     )
     def submit(self, on, client, language, timeout, fail_fast, startup):
         return self.submit_cell(on, client, language, timeout, fail_fast, startup)
@@ -175,6 +186,15 @@ class Cluster(RuleBasedStateMachine):
             self.sim.lose(self.pick(processes, n), cause)
         self.new_runs()
 
+    @rule(run=runs, engine=st.sampled_from([0, 0, 1]), life=st.sampled_from([0, 1]))
+    def answer_of_another(self, run, engine, life):
+        """What is not from this engine, in this life, to this attempt counts for nothing."""
+        attempt = 0 if engine or life else 1
+        number, incarnation = run.engine + engine, run.incarnation + life
+        answer = CellReturned(run.task, number, incarnation, run.attempt + attempt, Lost("nowhere"))
+        self.sim.forget().step(answer)
+        self.sim.and_nothing_else()
+
     @rule()
     def those_asked_end(self):
         for number in sorted(k for k, process in self.sim.processes.items() if process.is_asked_to_end):
@@ -219,5 +239,9 @@ class Cluster(RuleBasedStateMachine):
         ]
         assert not untold, f"nobody was told the end of {untold}"
 
+
+# A step costs some 0.2 ms, so that more examples than others take are affordable, and they are needed: with 60 the
+# order of lane and pool, or the tasks of a removed engine, can be got wrong unseen.
+Cluster.TestCase.settings = settings(max_examples=max(300, settings.default.max_examples))
 
 TestCluster = Cluster.TestCase

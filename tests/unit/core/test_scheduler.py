@@ -19,7 +19,7 @@ from nbcluster.core.effects import (
     TellStarted,
 )
 from nbcluster.core.explain import explain
-from nbcluster.core.inputs import CancelOwned, EngineReady, Restart, SubmitTasks
+from nbcluster.core.inputs import CancelOwned, CellReturned, EngineReady, Restart, SubmitTasks
 from nbcluster.core.model import EngineState
 from nbcluster.errors import BY_NAME
 from nbcluster.protocol.messages import (
@@ -157,6 +157,14 @@ def test_an_engine_of_a_former_life_cannot_get_ready_or_die_again(sim):
     assert sim.step(EngineReady(0, old, "python", "python3", "here", True)) == []
     sim.ready(0)
     assert sim.step(EngineReady(0, sim.scheduler.engines[0].incarnation, "R", "ir", "there", False)) == []
+
+
+@pytest.mark.parametrize(("engine", "incarnation", "attempt"), [(1, 1, 1), (1, 2, 1), (0, 2, 1), (0, 1, 2)])
+def test_an_answer_counts_only_for_its_engine_life_and_attempt(sim, engine, incarnation, attempt):
+    sim.engines(2).submit("a").forget()
+    sim.step(CellReturned("a.0", engine, incarnation, attempt, Succeeded()))
+    sim.and_nothing_else()
+    assert sim.scheduler.engines[0].running == "a.0"
 
 
 # -- cancelling -------------------------------------------------------------------------------
