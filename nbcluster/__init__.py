@@ -8,13 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nbcluster.version import __version__
+
 if TYPE_CHECKING:
     from nbcluster.client.aio import AsyncCluster
     from nbcluster.client.cluster import Cluster
     from nbcluster.client.current import current_cluster
     from nbcluster.client.futures import Future
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "AsyncCluster": "nbcluster.client.aio",
@@ -25,7 +25,7 @@ _HOMES = {
     "unload_ipython_extension": "nbcluster.notebook.extension",
 }
 
-__all__ = ["AsyncCluster", "Cluster", "Future", "current_cluster"]
+__all__ = ["AsyncCluster", "Cluster", "Future", "__version__", "current_cluster"]
 
 
 def __getattr__(name: str) -> Any:

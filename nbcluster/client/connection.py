@@ -15,7 +15,6 @@ from typing import TypeVar
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-import nbcluster
 from nbcluster.errors import BY_NAME, ControllerLost, NBClusterError
 from nbcluster.ids import ClientId
 from nbcluster.protocol import codec
@@ -24,6 +23,7 @@ from nbcluster.transport.frames import Buffer
 from nbcluster.transport.loopsocket import LoopSocket
 from nbcluster.transport.rendezvous import ConnectionFile
 from nbcluster.transport.wire import Arrival, Curve, Wire, connect_dealer
+from nbcluster.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class Connection:
         hello = m.Hello(
             self.id,
             self.label,
-            version=nbcluster.__version__,
+            version=__version__,
             python=platform.python_version(),
         )
         try:

@@ -18,7 +18,6 @@ import psutil
 import zmq
 from msgspec import DecodeError, json
 
-import nbcluster
 from nbcluster.controller.clients import BEAT_INTERVAL, Clients
 from nbcluster.controller.config import ControllerConfig
 from nbcluster.controller.executions import Execution
@@ -36,6 +35,7 @@ from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Message
 from nbcluster.transport.kernel import Channel
 from nbcluster.transport.wire import Arrival, Wire
+from nbcluster.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ class Controller:
         if hello.protocol != m.PROTOCOL_VERSION:
             raise VersionMismatch(
                 f"the client speaks version {hello.protocol} of the protocol (nbcluster {hello.version}), this "
-                f"cluster version {m.PROTOCOL_VERSION} (nbcluster {nbcluster.__version__}); restart the cluster"
+                f"cluster version {m.PROTOCOL_VERSION} (nbcluster {__version__}); restart the cluster"
             )
         self._clients.join(hello, self._loop.time())
         self._answer(arrival, m.Welcome(self._status(usage=False)))
@@ -467,7 +467,7 @@ class Controller:
             os.getpid(),
             socket.gethostname(),
             self._config.directory,
-            nbcluster.__version__,
+            __version__,
             self._started,
             self._idle_timeout,
             engines,

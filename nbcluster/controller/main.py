@@ -18,7 +18,6 @@ from typing import Any, BinaryIO
 import msgspec
 import zmq
 
-import nbcluster
 from nbcluster.controller.config import ControllerConfig
 from nbcluster.controller.driver import Controller
 from nbcluster.controller.supervisor import SupervisorLink
@@ -27,6 +26,7 @@ from nbcluster.protocol import codec
 from nbcluster.protocol.messages import PROTOCOL_VERSION, Request
 from nbcluster.transport.rendezvous import ConnectionFile, boot_id, write_connection_file
 from nbcluster.transport.wire import Curve, Wire, bind_router
+from nbcluster.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
             socket.gethostname(),
             boot_id(),
             options.directory,
-            nbcluster.__version__,
+            __version__,
             PROTOCOL_VERSION,
             curve.public.decode() if curve is not None else "",
         ),

@@ -59,12 +59,12 @@ class LoopSocket:
             self._look_again()
         return True
 
-    def close(self) -> None:
-        """Stop reading and close; what was sent is given a second to leave."""
+    def close(self, linger: int = 0) -> None:
+        """Stop reading and close; what was sent is given `linger` milliseconds to leave."""
         if self.socket.closed:
             return
         self._loop.remove_reader(self._fd)
-        self.socket.close(linger=1000)
+        self.socket.close(linger=linger)
 
     def _look_again(self) -> None:
         if not self._pending:

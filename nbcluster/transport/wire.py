@@ -113,8 +113,8 @@ class Wire(Generic[Received]):
         return self._frames.new_id()
 
     def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
+        """Close the socket; last words are given a moment to leave."""
+        self._socket.close(linger=200)
 
     def _on_frames(self, frames: list[bytes]) -> None:
         try:
