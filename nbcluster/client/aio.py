@@ -208,6 +208,11 @@ class AsyncCluster:
         return self._connection is not None and self._lost is None
 
     @property
+    def started_here(self) -> bool:
+        """Whether this object started the cluster, rather than found it."""
+        return self._started_here
+
+    @property
     def is_scripts_own(self) -> bool:
         """Whether it was started by a script without a name, and ends with it."""
         return self._is_scripts_own and self._started_here

@@ -108,7 +108,7 @@ class Cluster:
     @property
     def started_here(self) -> bool:
         """Whether this object started the cluster, rather than found it."""
-        return self._twin._started_here
+        return self._twin.started_here
 
     @property
     def engines(self) -> list[m.EngineStatus]:
