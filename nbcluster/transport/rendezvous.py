@@ -49,6 +49,10 @@ class ConnectionFile(Struct, frozen=True):
             return self.host == socket.gethostname()
         return not is_alive(self.pid)
 
+    def is_supervised(self) -> bool:
+        """Whether its supervisor, the last process to end, is known to live."""
+        return self.is_here() and is_alive(self.supervisor)
+
 
 def check_name(name: str) -> str:
     """Return the name of a cluster, or raise UsageError: it becomes the name of a file."""
@@ -109,8 +113,7 @@ def new_directory() -> Path:
     LauncherError
         When it cannot be made, or its path is too long for ipc sockets.
     """
-    base = os.environ.get("NBCLUSTER_DIR")
-    parent = Path(base) if base else _default_parent()
+    parent = sockets_parent()
     _private(parent, "set NBCLUSTER_DIR to a short local directory of yours")
     directory = Path(tempfile.mkdtemp(prefix="", dir=parent))
     if len(os.fsencode(directory)) + LONGEST_SOCKET_NAME > IPC_PATH_LIMIT:
@@ -122,7 +125,11 @@ def new_directory() -> Path:
     return directory
 
 
-def _default_parent() -> Path:
+def sockets_parent() -> Path:
+    """The directory below which clusters have theirs: NBCLUSTER_DIR, else in the user's runtime or temporary one."""
+    base = os.environ.get("NBCLUSTER_DIR")
+    if base:
+        return Path(base)
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if runtime and os.access(runtime, os.W_OK | os.X_OK) and Path(runtime).stat().st_uid == os.getuid():
         return Path(runtime) / "nbcluster"
