@@ -26,7 +26,7 @@ def end_with_lifeline(fd: int) -> None:
     Works on Linux, also while C code holds the GIL. Elsewhere nothing happens here, and
     `end_group` called by an event loop does the same.
     """
-    if not sys.platform.startswith("linux"):
+    if not sys.platform.startswith("linux") or os.environ.get("NBCLUSTER_START_METHOD") == "exec":
         return
     with contextlib.suppress(OSError):
         # Owner and signal belong to an open file, and forked engines share one: open it again.
