@@ -16,6 +16,8 @@ TIME_LIMIT = 0.3
 
 _MAGIC = re.compile(r"%%(?:distributed|nbcluster)\b(?P<line>[^\n]*)(?P<rest>\n.*)?\Z", re.DOTALL)
 
+_TYPED = re.compile(r"[\w.]+\Z")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -95,10 +97,17 @@ def _from_reply(reply: dict[str, Any], place: Place) -> dict[str, Any]:
     matches = [str(match) for match in reply.get("matches", ())]
     start = int(reply.get("cursor_start", place.cursor))
     if not matches or not 0 <= start <= place.cursor:
-        return {"completions": []}
+        return _as_typed(place)
     typed = reply.get("metadata", {}).get("_jupyter_types_experimental", [])
     kinds = {str(entry.get("text")): str(entry.get("type") or "") for entry in typed}
     return _matches([(match, kinds.get(match, "")) for match in matches], place.code[start : place.cursor])
+
+
+def _as_typed(place: Place) -> dict[str, Any]:
+    # IPython asks its other matchers unless one finds something. They know other names than the engine does, and
+    # may take seconds; so what was typed stands as the one match, which changes nothing.
+    typed = _TYPED.search(place.code[: place.cursor])
+    return _matches([(typed[0], "")], typed[0]) if typed else {"completions": []}
 
 
 def _matches(found: list[tuple[str, str]], fragment: str) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class NbclusterMagics:
             fail_fast=options.fail_fast,
             startup=options.startup,
             want_value=not options.blocks or options.name is not None,
-            label=f"[{self.shell.execution_count}]",
+            label=f"cell [{self.shell.execution_count}]",
         )
         if options.name is not None:
             self.shell.user_ns[options.name] = run.future

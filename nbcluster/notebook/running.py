@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol
 
-from nbcluster.errors import NBClusterError
+from IPython.core.error import StdinNotImplementedError
+
+from nbcluster.errors import NBClusterError, NotSupported
 from nbcluster.ids import CellId, TaskId
 from nbcluster.notebook.display import CellDisplay, CellEvent, waiting_text
 from nbcluster.notebook.errors import CellInterrupted
@@ -165,10 +167,13 @@ class BlockingRun:
         except (EOFError, KeyboardInterrupt):
             self._run.cancel("its question was not answered")
             return
-        except BaseException:
-            # The front end takes no input: the engine must not wait for ever.
+        except StdinNotImplementedError as error:
+            # The engine must not wait for ever.
             self._run.cancel("the notebook cannot ask for input here")
-            raise
+            raise NotSupported(
+                f"engine {wanted.engine} asks for input ({wanted.prompt!r}), and this notebook runs where nobody "
+                f"can be asked; the cell was cancelled"
+            ) from error
         self._run.send_input(wanted.task, value)
 
     def _tick(self, *, idle: bool) -> None:

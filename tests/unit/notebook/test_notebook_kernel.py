@@ -185,7 +185,7 @@ def test_a_question_where_nobody_can_be_asked_cancels_the_cell(front_end):
         "run.on_cancel = lambda: run.feed(done(0, Cancelled('asked')))"
     )
     _, reply = front_end.run("%%distributed 0\ninput('name? ')")
-    assert (reply["status"], reply["ename"]) == ("error", "StdinNotImplementedError")
+    assert (reply["status"], reply["ename"]) == ("error", "NotSupported")
     _, reply = front_end.run("assert len(run.cancelled) == 1")
     assert reply["status"] == "ok"
 

@@ -78,7 +78,7 @@ def test_a_cell_is_sent_and_its_output_drawn(notebook, cluster, capsys):
             "fail_fast": True,
             "startup": False,
             "want_value": False,
-            "label": f"[{notebook.execution_count}]",
+            "label": f"cell [{notebook.execution_count}]",
         }
     ]
     text = capsys.readouterr().out
@@ -383,6 +383,16 @@ def test_tab_in_a_distributed_cell_asks_an_engine(notebook, cluster):
         ("remote_name", len(cell) - 9, len(cell))
     ]
     assert cluster.asked == [("complete", (cell[body:], len(cell) - body, "1", 0.3))]
+
+
+def test_tab_on_what_the_engine_does_not_know_offers_no_name_of_the_notebook(notebook, cluster):
+    from IPython.core.completer import provisionalcompleter
+
+    notebook.user_ns["remote_nothing"] = 1
+    cell = "%%distributed 1\nremote_no"
+    with provisionalcompleter():
+        found = list(notebook.Completer.completions(cell, len(cell)))
+    assert [match.text for match in found] == ["remote_no"]
 
 
 def test_tab_elsewhere_asks_nobody(notebook, cluster):
