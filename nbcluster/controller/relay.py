@@ -6,6 +6,7 @@ Output belongs to the cell that its parent header names. A comm belongs to the c
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +26,9 @@ OUTPUTS = frozenset(
 )
 COMMS = frozenset({"comm_open", "comm_msg", "comm_close"})
 
+REMEMBERED_COMM_MESSAGES = 1000
+"""Comm messages to engines that are still known as a cause: of the widgets that a callback makes."""
+
 
 class Relay:
     """Knows which comm is whose and which cell waits for input."""
@@ -33,6 +37,7 @@ class Relay:
         self._clients = clients
         self._pool = pool
         self._comms: dict[str, tuple[ClientId, EngineProcess]] = {}
+        self._passed: OrderedDict[str, ClientId] = OrderedDict()
         self._inputs: dict[TaskId, tuple[EngineProcess, Message]] = {}
 
     def forget_client(self, client: ClientId) -> None:
@@ -40,8 +45,11 @@ class Relay:
         self._comms = {comm: owned for comm, owned in self._comms.items() if owned[0] != client}
 
     def forget_engine(self, engine: EngineProcess) -> None:
-        """An engine has gone."""
-        self._comms = {comm: owned for comm, owned in self._comms.items() if owned[1] is not engine}
+        """An engine has gone, and its ends of comms with it."""
+        for comm, (client, _) in [entry for entry in self._comms.items() if entry[1][1] is engine]:
+            del self._comms[comm]
+            content = Raw(json.encode({"comm_id": comm, "data": {}}))
+            self._clients.tell(client, m.CommSent(engine.number, engine.incarnation, "comm_close", content))
         for task in [task for task, (asker, _) in self._inputs.items() if asker is engine]:
             del self._inputs[task]
 
@@ -97,7 +105,12 @@ class Relay:
             self._comms.pop(comm_id, None)
         else:
             self._comms[comm_id] = (client, process)
-        process.link.request("shell", order.msg_type, order.content, metadata=order.metadata, buffers=buffers)
+        passed = process.link.request(
+            "shell", order.msg_type, order.content, metadata=order.metadata, buffers=buffers
+        )
+        self._passed[passed] = client
+        while len(self._passed) > REMEMBERED_COMM_MESSAGES:
+            self._passed.popitem(last=False)
 
     def published(self, engine: EngineProcess, message: Message) -> None:
         """Pass what a kernel published to whom it concerns."""
@@ -139,9 +152,9 @@ class Relay:
     def _comm_published(self, engine: EngineProcess, execution: Execution | None, message: Message) -> None:
         comm_id = _comm_id(message.content)
         owner, _ = self._comms.get(comm_id, (None, None))
-        if owner is None and execution is not None:
-            owner = execution.client
-            if message.header.msg_type == "comm_open":
+        if owner is None:
+            owner = execution.client if execution is not None else self._passed.get(message.parent_id)
+            if owner is not None and message.header.msg_type == "comm_open":
                 self._comms[comm_id] = (owner, engine)
         if message.header.msg_type == "comm_close":
             self._comms.pop(comm_id, None)

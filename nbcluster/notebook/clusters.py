@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from nbcluster.notebook.running import CellRun
-from nbcluster.protocol.messages import ClusterStatus, EngineStatus
+from nbcluster.protocol.messages import ClusterStatus, CommSent, EngineStatus
 
 
 class ClusterLike(Protocol):
@@ -61,6 +61,19 @@ class ClusterLike(Protocol):
 
     def complete(self, code: str, cursor_pos: int, targets: str = "", timeout: float = 0.3) -> dict[str, Any]:
         """Ask an engine for completions."""
+
+    def on_comm(self, listener: Callable[[CommSent, Sequence[Any]], None]) -> None:
+        """Have the comm messages of engines given to a callback, on the I/O thread."""
+
+    def send_comm(
+        self,
+        engine: int,
+        msg_type: str,
+        content: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
+        buffers: Sequence[Any] = (),
+    ) -> None:
+        """Send a comm message to an engine."""
 
 
 @dataclass(frozen=True)

@@ -70,10 +70,20 @@ class ProxyComm(BaseComm):  # type: ignore[misc]  # comm is not typed
         Of the comm_open message.
     parent : dict
         The message that caused it.
+    ended : callable
+        Called when the page has closed its end, or the engine is found gone.
     """
 
-    def __init__(self, shell: Any, peer: CommPeer, engine: int, content: Message, parent: Message) -> None:
-        self._kernel, self._peer, self._engine = shell.kernel, peer, engine
+    def __init__(
+        self,
+        shell: Any,
+        peer: CommPeer,
+        engine: int,
+        content: Message,
+        parent: Message,
+        ended: Callable[[str], None],
+    ) -> None:
+        self._kernel, self._peer, self._engine, self._ended = shell.kernel, peer, engine, ended
         self.parent = parent
         self.state = WidgetState() if content.get("target_name") == TARGET else None
         self._lock = threading.Lock()
@@ -119,7 +129,8 @@ class ProxyComm(BaseComm):  # type: ignore[misc]  # comm is not typed
         self._pass_on("comm_msg", msg)
 
     def handle_close(self, msg: Message) -> None:
-        """The page has closed its end."""
+        """Tell the engine that the page has closed its end."""
+        self._ended(self.comm_id)
         self._pass_on("comm_close", msg)
 
     def _pass_on(self, msg_type: str, msg: Message) -> None:
@@ -132,6 +143,7 @@ class ProxyComm(BaseComm):  # type: ignore[misc]  # comm is not typed
             # There is nobody to raise to: that the widget is cut off is shown on the page.
             _log.info("comm %s has no engine %s any more: %s", self.comm_id, self._engine, error)
             if msg_type != "comm_close":
+                self._ended(self.comm_id)
                 self.close()
 
 
@@ -171,9 +183,9 @@ class Proxies:
         """Have the page told of the proxies' widgets when it asks for all states; others may take the target."""
         if not any(proxy.state is not None for proxy in list(self._open.values())):
             return
-        known = self._manager.targets.get(CONTROL_TARGET)
-        if known is not self._control or known is None:
-            self._control = StatesOfAll(known, self._states)
+        now = self._manager.targets.get(CONTROL_TARGET)
+        if now is None or now is not self._control:
+            self._control = StatesOfAll(now, self._states)
             self._manager.register_target(CONTROL_TARGET, self._control)
 
     def close(self) -> None:
@@ -197,7 +209,7 @@ class Proxies:
         data = content.get("data") or {}
         cause = self._parents.get(notice.cell, self._latest) if notice.cell is not None else None
         if notice.msg_type == "comm_open":
-            proxy = ProxyComm(self._shell, peer, notice.engine, content, cause or self._latest)
+            proxy = ProxyComm(self._shell, peer, notice.engine, content, cause or self._latest, self._forget)
             self._open[proxy.comm_id] = proxy
             self._manager.register_comm(proxy)
             self.keep_control()
@@ -217,17 +229,15 @@ class Proxies:
                 proxy.fold(data, buffers)
                 proxy.publish_msg("comm_msg", data, notice.metadata, buffers)
             case "comm_close":
-                del self._open[proxy.comm_id]
-                # The page may have closed its end first; then the comm is known here no more.
-                if self._manager.comms.get(proxy.comm_id) is proxy:
-                    proxy.close(data, notice.metadata, buffers)
+                self._forget(proxy.comm_id)
+                proxy.close(data, notice.metadata, buffers)
+
+    def _forget(self, comm_id: str) -> None:
+        self._open.pop(comm_id, None)
 
     def _states(self) -> dict[str, WidgetState]:
-        known = self._manager.comms
         return {
-            comm_id: proxy.state
-            for comm_id, proxy in list(self._open.items())
-            if proxy.state is not None and comm_id in known
+            comm_id: proxy.state for comm_id, proxy in list(self._open.items()) if proxy.state is not None
         }
 
 

@@ -29,6 +29,8 @@ class Loaded:
         self._names = self._register()
         shell.Completer.custom_matchers.append(self._matcher)
         shell.events.register("pre_run_cell", self._before_cell)
+        if self.magics.comms is not None:
+            shell.events.register("post_run_cell", self._after_cell)
 
     def unload(self) -> None:
         """Take everything out, except what another package has put in its place since."""
@@ -39,6 +41,9 @@ class Loaded:
             known = self._shell.magics_manager.magics[kind]
             if owner(known.get(name)) == _OURS:
                 del known[name]
+        if self.magics.comms is not None:
+            self.magics.comms.close()
+            self._shell.events.unregister("post_run_cell", self._after_cell)
         self._errors.uninstall()
         self.magics.late.close()
 
@@ -70,6 +75,11 @@ class Loaded:
     def _before_cell(self, info: Any) -> None:
         if not hasattr(self._shell, "kernel"):
             self.magics.late.draw_due()
+
+    def _after_cell(self, result: Any) -> None:
+        # The cell may have imported ipywidgets, which takes the control target for its own widgets alone.
+        if self.magics.comms is not None:
+            self.magics.comms.keep_control()
 
 
 def load_ipython_extension(shell: Any) -> None:

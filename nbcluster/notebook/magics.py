@@ -7,6 +7,7 @@ from typing import Any
 from IPython.core.magic import no_var_expand
 
 from nbcluster.notebook.clusters import ClientClusters, ClusterLike, Clusters
+from nbcluster.notebook.comms import Proxies
 from nbcluster.notebook.display import CellDisplay
 from nbcluster.notebook.errors import CellInterrupted
 from nbcluster.notebook.grammar import CellOptions, parse_cell, parse_cluster, parse_line
@@ -31,6 +32,7 @@ class NbclusterMagics:
         self.shell = shell
         self.use_clusters(clusters or ClientClusters())
         self._notebook = has_front_end(shell)
+        self.comms = Proxies(shell) if self._notebook else None
         self.late: LateOutput | UntilNextCell = (
             LateOutput() if self._notebook else UntilNextCell(TerminalPublisher(watched=False))
         )
@@ -79,6 +81,8 @@ class NbclusterMagics:
             The Future of a cell that the notebook does not wait for.
         """
         cluster = self.clusters.current(options.cluster)
+        if self.comms is not None:
+            self.comms.expect(cluster, self.shell.get_parent())
         run = cluster.send_cell(
             code,
             options.targets,
@@ -89,6 +93,8 @@ class NbclusterMagics:
             want_value=not options.blocks or options.name is not None,
             label=f"cell [{self.shell.execution_count}]",
         )
+        if self.comms is not None:
+            self.comms.sent(run.cell, self.shell.get_parent())
         if options.name is not None:
             self.shell.user_ns[options.name] = run.future
         if options.blocks:

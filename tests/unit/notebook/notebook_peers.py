@@ -122,6 +122,9 @@ class MemoryCluster:
         self.next_run: Callable[[dict[str, Any]], MemoryRun] = lambda order: finished_run((0, 1))
         self.last: Any = None
         self.reply: dict[str, Any] = {}
+        self.comm_listeners: list[Callable[[Any, Any], None]] = []
+        self.comms_sent: list[Any] = []
+        self.comm_error: Exception | None = None
 
     def send_cell(self, code: str, targets: str = "", **options: Any) -> MemoryRun:
         order = {"code": code, "targets": targets, **options}
@@ -148,6 +151,14 @@ class MemoryCluster:
     def complete(self, code: str, cursor_pos: int, targets: str = "", timeout: float = 0.3) -> dict[str, Any]:
         self.asked.append(("complete", (code, cursor_pos, targets, timeout)))
         return self.reply
+
+    def on_comm(self, listener: Callable[[Any, Any], None]) -> None:
+        self.comm_listeners.append(listener)
+
+    def send_comm(self, *sent: Any) -> None:
+        if self.comm_error is not None:
+            raise self.comm_error
+        self.comms_sent.append(sent)
 
     def __getattr__(self, verb: str) -> Any:
         if verb not in (
