@@ -6,7 +6,15 @@ from collections import defaultdict
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
 
 from nbcluster.core.effects import TellAccepted, TellRefused
 from nbcluster.core.explain import explain
@@ -22,7 +30,6 @@ class Cluster(RuleBasedStateMachine):
     """Random stories. The simulation checks each step; this class checks order, answers and the end."""
 
     tasks = Bundle("tasks")
-    runs = Bundle("runs")
 
     def __init__(self):
         super().__init__()
@@ -52,7 +59,6 @@ class Cluster(RuleBasedStateMachine):
             assert place > self.last_run[line], f"{run.task} overtook another in the line {line}"
             self.last_run[line] = place
             self.check_turn(run, place)
-        return multiple(*runs)
 
     def check_turn(self, run, place):
         """Nothing that this engine could have run is older than what it runs and waits."""
@@ -70,9 +76,11 @@ class Cluster(RuleBasedStateMachine):
         on=st.sampled_from(["", "any"]),
         timeout=st.sampled_from([None, 3.0]),
         fail_fast=st.booleans(),
+        startup=st.booleans(),
     )
-    def submit_plain(self, on, timeout, fail_fast):
-        return self.submit_cell(on, strategies.CLIENTS[0], "python", timeout, fail_fast, False)
+    def submit_plain(self, on, timeout, fail_fast, startup):
+        startup = startup and on != "any"
+        return self.submit_cell(on, strategies.CLIENTS[0], "python", timeout, fail_fast, startup)
 
     @rule(
         target=tasks,
@@ -150,22 +158,24 @@ class Cluster(RuleBasedStateMachine):
 
     # -- facts
 
-    @rule(target=runs, n=strategies.numbers(), everyone=st.booleans())
+    @rule(n=strategies.numbers(), everyone=st.booleans())
     def ready(self, n, everyone):
         starting = sorted(k for k, process in self.sim.processes.items() if not process.is_ready)
         for number in starting if everyone else starting[n : n + 1]:
             self.sim.ready(number)
-        return self.new_runs()
+        self.new_runs()
 
-    @rule(target=runs, n=strategies.numbers(), outcome=strategies.outcomes())
+    @rule(n=strategies.numbers(), outcome=strategies.outcomes())
     def answer(self, n, outcome):
         busy = [k for k, process in self.sim.processes.items() if process.run]
         if busy:
             self.sim.answer(self.pick(busy, n), outcome)
-        return self.new_runs()
+        self.new_runs()
 
-    @rule(run=runs, outcome=strategies.outcomes())
-    def answer_late(self, run, outcome):
+    @precondition(lambda self: self.sim.runs)
+    @rule(ago=st.integers(1, 8), outcome=strategies.outcomes())
+    def answer_late(self, ago, outcome):
+        run = self.sim.runs[-ago:][0]
         process = self.sim.processes.get(run.engine)
         is_present = process is not None and process.run is run
         self.sim.forget().answer_to(run, outcome)
@@ -186,11 +196,15 @@ class Cluster(RuleBasedStateMachine):
             self.sim.lose(self.pick(processes, n), cause)
         self.new_runs()
 
-    @rule(run=runs, engine=st.sampled_from([0, 0, 1]), life=st.sampled_from([0, 1]))
-    def answer_of_another(self, run, engine, life):
+    @precondition(lambda self: self.sim.runs)
+    @rule(ago=st.integers(1, 8), engine=st.sampled_from([0, 0, 1]), life=st.sampled_from([0, 1]))
+    def answer_of_another(self, ago, engine, life):
         """What is not from this engine, in this life, to this attempt counts for nothing."""
+        run = self.sim.runs[-ago:][0]
         attempt = 0 if engine or life else 1
         number, incarnation = run.engine + engine, run.incarnation + life
+        if engine and number in self.sim.processes:
+            incarnation, attempt = self.sim.processes[number].incarnation, 0  # all fits but the engine
         answer = CellReturned(run.task, number, incarnation, run.attempt + attempt, Lost("nowhere"))
         self.sim.forget().step(answer)
         self.sim.and_nothing_else()
