@@ -1,0 +1,103 @@
+"""Gives these tests a notebook kernel with a cluster, and what a page would see of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+OUTPUTS = frozenset({"display_data", "execute_result", "stream", "error"})
+COMMS = frozenset({"comm_open", "comm_msg", "comm_close"})
+
+
+@dataclass
+class Page:
+    """Does what a page does: runs cells, keeps what the kernel publishes, talks on comms."""
+
+    client: BlockingKernelClient
+    said: list[dict[str, Any]] = field(default_factory=list)
+
+    def start(self, code: str) -> str:
+        """Send a cell."""
+        sent: str = self.client.execute(code, allow_stdin=False)
+        return sent
+
+    def run(self, code: str, *, fails: bool = False) -> list[dict[str, Any]]:
+        """Run a cell to its end; return what was published for it."""
+        cell = self.start(code)
+        self.wait_for(lambda: self.is_idle(cell), f"the end of {code!r}")
+        of_cell = [said for said in self.said if said["parent_header"].get("msg_id") == cell]
+        errors = [said["content"] for said in of_cell if said["msg_type"] == "error"]
+        assert bool(errors) == fails, "\n".join(line for error in errors for line in error["traceback"])
+        return of_cell
+
+    def is_idle(self, request: str) -> bool:
+        """Whether a request has been dealt with."""
+        return any(
+            said["msg_type"] == "status"
+            and said["content"]["execution_state"] == "idle"
+            and said["parent_header"].get("msg_id") == request
+            for said in self.said
+        )
+
+    def text(self, code: str) -> str:
+        """Run a cell; return what it printed."""
+        return "".join(said["content"]["text"] for said in self.run(code) if said["msg_type"] == "stream")
+
+    def comms(self, kind: str, comm_id: str | None = None) -> list[dict[str, Any]]:
+        """Return the comm messages of a kind, of one comm or of all."""
+        return [
+            said
+            for said in self.said
+            if said["msg_type"] == kind and comm_id in (None, said["content"]["comm_id"])
+        ]
+
+    def send(
+        self,
+        kind: str,
+        comm_id: str,
+        buffers: list[bytes] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **content: Any,
+    ) -> str:
+        """Send a comm message; return its id."""
+        message = self.client.session.msg(kind, {"comm_id": comm_id, **content}, metadata=metadata)
+        channel = self.client.shell_channel
+        self.client.session.send(channel.socket, message, buffers=buffers)
+        sent: str = message["header"]["msg_id"]
+        return sent
+
+    def wait_for(self, is_true: Callable[[], object], what: str, seconds: float = 30) -> None:
+        """Take messages until something is true."""
+        end = time.monotonic() + seconds
+        while not is_true():
+            left = end - time.monotonic()
+            assert left > 0, f"no {what} after {seconds} s; the page saw " + "\n".join(
+                f"{said['msg_type']} {str(said['content'])[:200]}" for said in self.said[-20:]
+            )
+            if self.client.iopub_channel.socket.poll(min(left, 0.5) * 1000):
+                self.said.append(self.client.get_iopub_msg(timeout=1))
+
+
+@pytest.fixture
+def page(world: object) -> Iterator[Page]:
+    """A page whose kernel has a cluster of two engines."""
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel()
+    client = manager.blocking_client()
+    client.start_channels()
+    client.wait_for_ready(timeout=60)
+    made = Page(client)
+    try:
+        made.run("%load_ext nbcluster\n%cluster start -n 2")
+        yield made
+        made.run("%cluster stop --force")
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()
