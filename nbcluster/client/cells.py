@@ -19,6 +19,9 @@ from nbcluster.ids import EngineNumber, TaskId
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Buffer
 
+KEPT_LATE = 1000
+"""Events after the end that are kept for a listener that may still come."""
+
 CellEvent = m.TaskStarted | m.TaskOutput | m.InputWanted | m.TaskDone
 Listener = Callable[[CellEvent, Sequence[Buffer]], None]
 
@@ -203,7 +206,7 @@ class CellRun:
         with self._lock:
             listener = self._listener
             if listener is None:
-                if not self.done:
+                if not self.done or self._queue.qsize() < KEPT_LATE:
                     self._queue.put((event, buffers))
                 return
         listener(event, buffers)

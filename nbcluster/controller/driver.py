@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, assert_never
 
 import psutil
@@ -78,8 +79,9 @@ class Controller:
     async def stop(self, reason: str) -> None:
         """Tell everyone, end every engine."""
         log.info("the cluster ends: %s", reason)
+        Path(self._config.connection_file).unlink(missing_ok=True)  # nobody shall find it any more
+        self._clients.tell_all(m.ClusterStopping(reason))  # first: this is why their cells are lost
         self._step(inputs.Remove(tuple(self._scheduler.engines)))
-        self._clients.tell_all(m.ClusterStopping(reason))
         await self._pool.wait_empty()
         for timer in self._timers.values():
             timer.cancel()
@@ -162,7 +164,7 @@ class Controller:
             case m.RemoveEngines(targets):
                 self._order(inputs.Remove(self._meant(client, targets)), arrival)
             case m.RestartEngines(targets):
-                reason = f"was restarted at {time.strftime('%H:%M:%S')} by {self._label(client)}"
+                reason = f"restarted at {time.strftime('%H:%M:%S')} by {self._label(client)}"
                 self._order(inputs.Restart(self._meant(client, targets), reason), arrival)
             case m.Describe(usage):
                 self._answer(arrival, m.Status(self._status(usage=usage)))
