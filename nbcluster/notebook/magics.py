@@ -91,7 +91,7 @@ class NbclusterMagics:
             fail_fast=options.fail_fast,
             startup=options.startup,
             want_value=not options.blocks or options.name is not None,
-            label=f"cell [{self.shell.execution_count}]",
+            label=f"cell [{self._count()}]",
         )
         if self.comms is not None:
             self.comms.sent(run.cell, self.shell.get_parent())
@@ -104,6 +104,10 @@ class NbclusterMagics:
         if options.local:
             run_local(self.shell, code)()
         return run.future
+
+    def _count(self) -> int:
+        # The shell's execution_count is already that of the next cell in newer versions of IPython.
+        return len(self.shell.history_manager.input_hist_parsed) - 1
 
     def _wait(self, cluster: ClusterLike, run: CellRun, options: CellOptions, code: str) -> None:
         interrupts = Interrupts()
