@@ -66,7 +66,8 @@ def test_a_cell_is_sent_and_its_output_drawn(notebook, cluster, capsys):
     cluster.next_run = lambda order: finished_run(
         (0, 1), printed(0, "a\n"), printed(1, "b\n"), result(1, "5")
     )
-    ran = notebook.run_cell("%%distributed 0:2 --timeout 3 --fail-fast\nx = '{y}'\nx")
+    notebook.run_cell("1", store_history=True)
+    ran = notebook.run_cell("%%distributed 0:2 --timeout 3 --fail-fast\nx = '{y}'\nx", store_history=True)
     assert ran.success
     assert ran.result is None
     assert cluster.orders == [
@@ -78,7 +79,7 @@ def test_a_cell_is_sent_and_its_output_drawn(notebook, cluster, capsys):
             "fail_fast": True,
             "startup": False,
             "want_value": False,
-            "label": f"cell [{notebook.execution_count}]",
+            "label": "cell [2]",
         }
     ]
     text = capsys.readouterr().out
