@@ -7,16 +7,20 @@ the control message `interrupt_task_request` and the metadata key "nbcluster" of
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import zmq
 from ipykernel.ipkernel import IPythonKernel
+from IPython.core.error import StdinNotImplementedError
 from msgspec import ValidationError
 from traitlets import Type
 
@@ -33,6 +37,9 @@ FIRST_NUDGE = 0.01
 """Seconds after which a signal that was not heard is followed by a nudge; pauses double."""
 
 NUDGES = 8
+
+STDIN_GRACE = 5.0
+"""Seconds that a front end may take to connect its stdin channel once a cell asks for input."""
 
 Message = dict[str, Any]
 
@@ -54,6 +61,9 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
         # comes back would not know that it is subscribed.
         socket = self.iopub_thread.socket
         self.iopub_thread.schedule(lambda: socket.setsockopt(zmq.XPUB_VERBOSE, 1))
+        # Without this a question to a front end whose stdin channel is not connected is dropped
+        # silently, and the cell waits for ever.
+        self.stdin_socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         ThreadParents(lambda: _parent.get(), self._under_parent).install()
 
     def start(self) -> None:
@@ -102,6 +112,30 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
         finally:
             self.shell.reset_thread_parent(tokens)
             _parent.reset(token)
+
+    # -- input -------------------------------------------------------------------------------
+
+    def raw_input(self, prompt: str = "") -> str:
+        """Ask the front end that sent the cell for a line."""
+        return self._ask(partial(super().raw_input, prompt))
+
+    def getpass(self, prompt: str = "", *args: Any, **kwargs: Any) -> str:
+        """Ask the front end that sent the cell for a password."""
+        return self._ask(partial(super().getpass, prompt, *args, **kwargs))
+
+    def _ask(self, question: Callable[[], str]) -> str:
+        until = time.monotonic() + STDIN_GRACE
+        while True:
+            try:
+                return question()
+            except zmq.ZMQError as error:
+                if error.errno != errno.EHOSTUNREACH:
+                    raise
+                if time.monotonic() >= until:
+                    raise StdinNotImplementedError(
+                        "the front end that sent this cell is not connected for input"
+                    ) from None
+            time.sleep(0.01)
 
     # -- interrupts --------------------------------------------------------------------------
 

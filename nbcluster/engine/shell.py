@@ -22,6 +22,9 @@ from nbcluster.engine.interrupts import Interrupts
 INTERNAL = ("nbcluster.engine.", "ipykernel.")
 """Modules whose frames are not shown at the end of a traceback."""
 
+PLUMBING = ("jupyter_client.", "zmq.", "threading")
+"""Modules whose frames are hidden where an internal one called them."""
+
 Handler = Callable[[int, FrameType | None], Any]
 
 
@@ -179,11 +182,17 @@ def _runs_below(frame: FrameType | None, code: CodeType) -> bool:
 
 
 def _hide_internal_tail(trace: TracebackType) -> None:
-    """Cut the innermost frames that are ours or ipykernel's: what they were called for is the user's line."""
+    """Cut the innermost frames from ours or ipykernel's on: what they were called for is the user's line.
+
+    What those called in turn (`PLUMBING`) goes with them; called by the user, it stays.
+    """
     last = trace
-    entry: TracebackType | None = trace
+    cut = False
+    entry = trace.tb_next
     while entry is not None:
-        if not entry.tb_frame.f_globals.get("__name__", "").startswith(INTERNAL):
+        name = entry.tb_frame.f_globals.get("__name__", "")
+        cut = name.startswith(INTERNAL) or (cut and name.startswith(PLUMBING))
+        if not cut:
             last = entry
         entry = entry.tb_next
     last.tb_next = None

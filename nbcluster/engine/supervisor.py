@@ -1,14 +1,16 @@
 """The parent of a cluster's processes on one host: starts, signals, reaps and reports. Decides nothing.
 
 Run as `python -m nbcluster.engine.supervisor` with one line of JSON on stdin: {"name", "directory",
-"controller": "module:function", "options", "cleanup"}. It forks the controller, warms itself up, and
+"controller": "module:function", "options", "cleanup", "lock"}. It forks the controller, warms itself up, and
 then starts what the controller asks for over a socket (see protocol.supervision). It has one thread,
 no event loop and no zmq context, since engines are forked from it. When the controller ends,
-every process ends, and the directory and the files in "cleanup" are removed.
+every process ends, and the directory and the files in "cleanup" are removed; the latter only while the
+file "lock", where one is named, can be locked: else another cluster has them by now.
 """
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import importlib
 import os
@@ -20,8 +22,8 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, assert_never
 
@@ -239,12 +241,28 @@ class Supervisor:
             self._ready.flush()
 
 
-def remove_traces(directory: str, files: Iterable[str]) -> None:
-    """Remove a cluster's directory and files."""
-    for file in files:
-        with suppress(OSError):
-            os.unlink(file)
+def remove_traces(directory: str, files: Iterable[str], lock: str | None) -> None:
+    """Remove a cluster's directory, and its files unless a cluster holds the lock."""
     shutil.rmtree(directory, ignore_errors=True)
+    with suppress(OSError), _held(lock):
+        for file in files:
+            with suppress(OSError):
+                os.unlink(file)
+
+
+@contextmanager
+def _held(lock: str | None) -> Iterator[None]:
+    """Hold a lock and remove its file at the end; BlockingIOError when another process holds it."""
+    if lock is None:
+        yield
+        return
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+        os.unlink(lock)
+    finally:
+        os.close(descriptor)
 
 
 def supervise(config: dict[str, Any], ready: BinaryIO) -> int:
@@ -262,7 +280,7 @@ def supervise(config: dict[str, Any], ready: BinaryIO) -> int:
             ready.flush()
     if supervisor is not None:
         supervisor.end_children()
-    remove_traces(config["directory"], config.get("cleanup", ()))
+    remove_traces(config["directory"], config.get("cleanup", ()), config.get("lock"))
     return code
 
 
