@@ -29,7 +29,8 @@ from nbcluster.controller.status import engine_status
 from nbcluster.core import effects, inputs
 from nbcluster.core.model import EngineState
 from nbcluster.core.scheduler import Scheduler
-from nbcluster.errors import NBClusterError, VersionMismatch
+from nbcluster.core.targets import parse
+from nbcluster.errors import NBClusterError, UsageError, VersionMismatch
 from nbcluster.ids import ClientId, EngineNumber, Incarnation, TaskId
 from nbcluster.launchers.base import Supervisor
 from nbcluster.protocol import messages as m
@@ -39,6 +40,10 @@ from nbcluster.transport.wire import Arrival, Wire
 from nbcluster.version import __version__
 
 log = logging.getLogger(__name__)
+
+
+DYING = 0.1
+"""Seconds that a killed process needs from closing its sockets to its end."""
 
 
 class Controller:
@@ -162,14 +167,14 @@ class Controller:
                 self._pool.check(spec)
                 self._order(inputs.Scale(n, spec), arrival)
             case m.RemoveEngines(targets):
-                self._order(inputs.Remove(self._meant(client, targets)), arrival)
+                self._order(inputs.Remove(self._meant(client, targets, failed_too=True)), arrival)
             case m.RestartEngines(targets):
                 reason = f"restarted at {time.strftime('%H:%M:%S')} by {self._label(client)}"
-                self._order(inputs.Restart(self._meant(client, targets), reason), arrival)
+                self._order(inputs.Restart(self._meant(client, targets, failed_too=True), reason), arrival)
             case m.Describe(usage):
                 self._answer(arrival, m.Status(self._status(usage=usage)))
             case m.Complete(targets=targets) | m.Inspect(targets=targets):
-                process = self._process(self._meant(client, targets)[0])
+                process = self._process(self._meant(client, targets, any_too=True)[0])
                 self._spawn(self._relay.ask(order, process, lambda reply: self._answer(arrival, reply)))
             case m.SendInput(task, value):
                 self._relay.give_input(task, value)
@@ -210,15 +215,22 @@ class Controller:
         if not len(self._clients) and self._idle_timeout is not None:
             self._loop.call_later(self._idle_timeout, self._end_if_idle)
 
-    def _look_after_clients(self) -> None:
-        for client in self._clients.silent(self._loop.time()):
-            log.info("client %s has gone silent", client)
+    def peer_left(self) -> None:
+        """A connection broke: perhaps a client was killed. It closes its sockets a moment before it is gone."""
+        self._loop.call_later(DYING, self._forget_gone)
+
+    def _forget_gone(self) -> None:
+        for client in self._clients.gone(self._loop.time()):
+            log.info("%s is gone", self._label(client))
             self._client_left(client)
+
+    def _look_after_clients(self) -> None:
+        self._forget_gone()
         self._end_if_idle()
         self._loop.call_later(BEAT_INTERVAL, self._look_after_clients)
 
     def _end_if_idle(self) -> None:
-        if len(self._clients) or self._scheduler.tasks:
+        if len(self._clients) or (self._scheduler.tasks and not self._config.ends_with_clients):
             self._idle_since = self._loop.time()
             return
         if self._idle_timeout is None or self._stopping:
@@ -239,9 +251,14 @@ class Controller:
 
     # -- orders -------------------------------------------------------------------------------
 
-    def _meant(self, client: ClientId, targets: str) -> tuple[EngineNumber, ...]:
+    def _meant(
+        self, client: ClientId, targets: str, *, failed_too: bool = False, any_too: bool = False
+    ) -> tuple[EngineNumber, ...]:
+        if parse(targets).any and not any_too:
+            raise UsageError("`any` is for cells; name the engines that this is about, or `all`")
         link = self._clients.heard(client, self._loop.time())
-        return split_targets(self._scheduler, targets, link.language if link else "python")
+        language = link.language if link else "python"
+        return split_targets(self._scheduler, targets, language, failed_too=failed_too)
 
     def _submit(self, client: ClientId, order: m.SubmitCell, arrival: Arrival[m.Request]) -> None:
         link = self._clients.heard(client, self._loop.time())

@@ -19,14 +19,16 @@ class Refusal(NBClusterError):
         self.message = message
 
 
-def split_targets(scheduler: Scheduler, targets: str, language: str) -> tuple[EngineNumber, ...]:
-    """The engines that targets mean now.
+def split_targets(
+    scheduler: Scheduler, targets: str, language: str, *, failed_too: bool = False
+) -> tuple[EngineNumber, ...]:
+    """The engines that targets mean now; those that failed count only where they can be helped.
 
     Raises
     ------
     UsageError, UnknownTarget, NoEngines
     """
-    return resolve(parse(targets), scheduler.engines.values(), language)
+    return resolve(parse(targets), scheduler.engines.values(), language, failed_too=failed_too)
 
 
 def check_cell(order: SubmitCell, scheduler: Scheduler, language: str) -> None:

@@ -113,9 +113,11 @@ class TerminalPublisher:
 
 
 class CellSlot:
-    """Draws into a cell that does not run, from any one thread: every message names that cell as its parent.
+    """Draws into a cell that does not run, from any one thread: every message names its parent.
 
-    Text is one display that changes; it holds the last lines. Rich output is shown below the cell.
+    Text is one display that changes; it holds the last lines. It is made under the cell's own parent and changed
+    under that of whatever cell runs then: front ends find a display by its id, and headless runners listen to the
+    running cell alone. Rich output is shown below the cell, under its own parent.
 
     Parameters
     ----------
@@ -129,6 +131,7 @@ class CellSlot:
 
     def __init__(self, shell: Any, parent: dict[str, Any], key: str) -> None:
         self._publish = shell.display_pub
+        self._running_cell = shell.get_parent
         self._parent = parent
         self._key = key
         self._lines: deque[str] = deque(maxlen=SLOT_LINES)
@@ -169,7 +172,8 @@ class CellSlot:
         if not self._changed:
             return
         self._changed = False
-        send_show(self._publish, Show(_plain(self.text()), {}, self._key, self._shown), self._parent)
+        parent = self._running_cell() if self._shown else self._parent
+        send_show(self._publish, Show(_plain(self.text()), {}, self._key, self._shown), parent)
         self._shown = True
 
     def text(self) -> str:
