@@ -66,7 +66,7 @@ def test_a_cell_is_sent_and_its_output_drawn(notebook, cluster, capsys):
     cluster.next_run = lambda order: finished_run(
         (0, 1), printed(0, "a\n"), printed(1, "b\n"), result(1, "5")
     )
-    notebook.run_cell("1", store_history=True)
+    notebook.run_cell("x = 1", store_history=True)
     ran = notebook.run_cell("%%distributed 0:2 --timeout 3 --fail-fast\nx = '{y}'\nx", store_history=True)
     assert ran.success
     assert ran.result is None
