@@ -10,7 +10,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,8 +97,8 @@ def needs_a_world(item: pytest.FixtureRequest) -> bool:
     return not {"integration", "browser", "notebooks"}.isdisjoint(item.path.relative_to(HERE).parts)
 
 
-@pytest.fixture
-def make_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+@contextmanager
+def open_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Set up directories and environment; afterwards nothing may be left in them."""
     # Not tmp_path: paths of ipc sockets end at 107 characters.
     with tempfile.TemporaryDirectory(prefix="nbc", dir="/tmp", ignore_cleanup_errors=True) as top:
@@ -115,6 +115,20 @@ def make_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         left = made.leftovers()
         end_processes(find_processes(made.test_id))
         assert not left, f"the test left behind:\n{left}"
+
+
+@pytest.fixture
+def make_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Make a world for one test."""
+    with open_world(monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def module_world() -> Iterator[World]:
+    """Make a world for what the tests of one module share; each test has one of its own beside it."""
+    with pytest.MonkeyPatch.context() as monkeypatch, open_world(monkeypatch) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,9 @@ from nbcluster.ids import CellId, EngineNumber
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Buffer
 from nbcluster.transport.rendezvous import connection_path, read_connection_file
+
+NAME_PATIENCE = 15.0
+"""Seconds to wait for a cluster of the same name that has no connection file: it is just starting or ending."""
 
 FINISHED_RUNS = 500
 """Finished cells whose late output still finds its place."""
@@ -136,14 +140,20 @@ class AsyncCluster:
     async def start(self) -> Self:
         """Start the cluster, or connect to the one of its name, and have at least n engines ready."""
         path = connection_path(self.name)
-        if path.exists() and read_connection_file(path).is_stale():
-            path.unlink(missing_ok=True)
-        if not path.exists():
+        until = time.monotonic() + NAME_PATIENCE
+        while not path.exists() or read_connection_file(path).is_stale():
             try:
-                await asyncio.to_thread(start_cluster, self.name, idle_timeout=self.idle_timeout)
+                await asyncio.to_thread(
+                    start_cluster,
+                    self.name,
+                    idle_timeout=self.idle_timeout,
+                    ends_with_clients=self._is_scripts_own,
+                )
                 self._started_here = True
-            except ClusterExists:  # another process was faster
-                await self._wait_for_file(path)
+            except ClusterExists:  # another process is faster, or an earlier cluster is just ending
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(0.05)
         await self._attach(path, self._timeout)
         try:
             await self.start_up_to(self._n, spec=self._spec, timeout=self._timeout)
@@ -167,11 +177,6 @@ class AsyncCluster:
             await self.stop(force=True)
         else:
             await self.close()
-
-    async def _wait_for_file(self, path: Path) -> None:
-        async with asyncio.timeout(self._timeout):
-            while not path.exists():
-                await asyncio.sleep(0.02)
 
     async def _attach(self, path: Path, timeout: float) -> None:
         self._loop = asyncio.get_running_loop()
@@ -227,10 +232,9 @@ class AsyncCluster:
         """
         connection = self.connection
         await connection.ask(m.StopCluster(force), m.Done, timeout=10)
-        path = connection_path(self.name)
         directory = Path(connection.file.directory)
         async with asyncio.timeout(15):
-            while directory.exists() or path.exists():
+            while directory.exists() or connection.file.is_supervised():
                 await asyncio.sleep(0.01)
         await self.close()
 
@@ -339,6 +343,7 @@ class AsyncCluster:
         TimeoutError
             When fewer were ready in time; the message says how many and why.
         """
+        await self.status()  # the news of an engine's death may still be on its way
         return await self._fleet.wait_for(n, timeout)
 
     async def logs(self, engine: int | None = None, lines: int = 200) -> str:

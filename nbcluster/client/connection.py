@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import platform
+import socket
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -100,6 +101,8 @@ class Connection:
             self.label,
             version=__version__,
             python=platform.python_version(),
+            host=socket.gethostname() if self.file.is_here() else "",
+            pid=os.getpid(),
         )
         try:
             welcome = await self.ask(hello, m.Welcome, timeout=timeout)

@@ -31,7 +31,9 @@ class _Ready(Struct):
     message: str = ""
 
 
-def start_cluster(name: str, *, idle_timeout: float | None, timeout: float = 30.0) -> Path:
+def start_cluster(
+    name: str, *, idle_timeout: float | None, ends_with_clients: bool = False, timeout: float = 30.0
+) -> Path:
     """Start a supervisor and a controller without engines; return the connection file.
 
     Parameters
@@ -40,6 +42,8 @@ def start_cluster(name: str, *, idle_timeout: float | None, timeout: float = 30.
         Name of the cluster.
     idle_timeout : float or None
         Seconds without client and work after which it ends; None for never.
+    ends_with_clients : bool
+        Whether cells that still run do not keep it from ending.
     timeout : float
         Seconds to wait for the controller.
 
@@ -66,8 +70,10 @@ def start_cluster(name: str, *, idle_timeout: float | None, timeout: float = 30.
             "transport": os.environ.get("NBCLUSTER_TRANSPORT", "ipc"),
             "start_method": start_method,
             "idle_timeout": idle_timeout,
+            "ends_with_clients": ends_with_clients,
         },
-        "cleanup": [str(file), str(file.with_suffix(".lock"))],
+        "cleanup": [str(file)],
+        "lock": str(file.with_suffix(".lock")),
     }
     env = {variable: value for variable, value in os.environ.items() if variable != "JPY_PARENT_PID"}
     process = subprocess.Popen(

@@ -6,12 +6,14 @@ dropped and counted, so that a client that does not read costs bounded memory. A
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nbcluster.ids import CellId, ClientId
 from nbcluster.protocol.messages import FromController, Hello, Request, TaskOutput
 from nbcluster.transport.frames import Buffer
+from nbcluster.transport.rendezvous import is_alive
 from nbcluster.transport.wire import Wire
 
 BEAT_INTERVAL = 5.0
@@ -32,6 +34,8 @@ class ClientLink:
     label: str
     language: str
     heard: float
+    pid: int
+    """Its process on this host; 0 when it is elsewhere or does not say."""
     sent: int = 0
     received: int = 0
 
@@ -57,7 +61,8 @@ class Clients:
 
     def join(self, hello: Hello, now: float) -> ClientLink:
         """Note a client; a second Hello of the same one starts its counts again."""
-        link = ClientLink(hello.client, hello.label, hello.language, now)
+        pid = hello.pid if hello.host == socket.gethostname() else 0
+        link = ClientLink(hello.client, hello.label, hello.language, now, pid)
         self._by_id[hello.client] = link
         return link
 
@@ -77,9 +82,13 @@ class Clients:
         if client in self._by_id:
             self._by_id[client].received = received
 
-    def silent(self, now: float) -> list[ClientId]:
-        """The clients that have said nothing for too long."""
-        return [link.id for link in self._by_id.values() if now - link.heard > SILENT_AFTER]
+    def gone(self, now: float) -> list[ClientId]:
+        """The clients whose process has ended, or that have said nothing for too long."""
+        return [
+            link.id
+            for link in self._by_id.values()
+            if now - link.heard > SILENT_AFTER or (link.pid and not is_alive(link.pid))
+        ]
 
     def labels(self, *, but: ClientId | None = None) -> tuple[str, ...]:
         """The labels of those connected."""

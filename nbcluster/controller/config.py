@@ -17,5 +17,7 @@ class ControllerConfig(Struct, frozen=True):
     start_method: Literal["fork", "exec"] = "fork"
     idle_timeout: float | None = None
     """Seconds without client and work after which the cluster ends; None: never."""
+    ends_with_clients: bool = False
+    """Whether cells that still run do not keep it from ending: a script's own cluster."""
     start_timeout: float = 60.0
     """Seconds that an engine may take until it answers."""

@@ -24,6 +24,7 @@ from nbcluster.controller.supervisor import SupervisorLink
 from nbcluster.errors import ClusterExists, LauncherError, NBClusterError
 from nbcluster.protocol import codec
 from nbcluster.protocol.messages import PROTOCOL_VERSION, Request
+from nbcluster.transport.loopsocket import LoopSocket
 from nbcluster.transport.rendezvous import ConnectionFile, boot_id, write_connection_file
 from nbcluster.transport.wire import Curve, Wire, bind_router
 from nbcluster.version import __version__
@@ -91,6 +92,9 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
         router, key.encode(), codec.decode_request, controller.arrived, controller.unreadable
     )
     controller.serve(wire)
+    watch = LoopSocket(
+        router.get_monitor_socket(zmq.EVENT_DISCONNECTED), lambda event: controller.peer_left()
+    )
     for signum in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(signum, controller.stop_soon, f"received {signum.name}")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -115,6 +119,8 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
         await controller.stopped.wait()
     finally:
         file.unlink(missing_ok=True)
+        router.disable_monitor()
+        watch.close()
         wire.close()
         link.close()
         context.term()
@@ -140,6 +146,7 @@ def _lock(options: ControllerConfig) -> Iterator[None]:
         if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
             break
         os.close(descriptor)  # the last holder removed it between our open and our lock
+    os.ftruncate(descriptor, 0)
     os.write(descriptor, options.directory.encode())
     try:
         yield

@@ -142,6 +142,9 @@ class Hello(Struct, frozen=True, tag=True):
     version: str = ""
     python: str = ""
     language: str = "python"
+    host: str = ""
+    pid: int = 0
+    """Its process; 0 where it does not say. A controller on the same host sees by it that a client has died."""
 
 
 class Goodbye(Struct, frozen=True, tag=True):
