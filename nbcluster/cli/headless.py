@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty
 from typing import Any
@@ -19,8 +20,8 @@ from nbformat import NotebookNode
 from nbcluster.cli.screen import Screen
 from nbcluster.errors import NBClusterError
 
-QUIET = 0.5
-"""Seconds without output after which displays that have changed are written as they stand."""
+LOOK_EVERY = 0.2
+"""Seconds without output after which the screen may write what stands."""
 
 INTERRUPT_TIME = 10.0
 """Seconds that a cell may take to end after its interrupt."""
@@ -85,7 +86,7 @@ class Headless(NotebookClient):  # type: ignore[misc]  # nbclient's base classes
         limit: float | None,
         allow_errors: bool,
     ) -> None:
-        super().__init__(nb, km=kernel, allow_errors=allow_errors)
+        super().__init__(nb, km=kernel, allow_errors=allow_errors, record_timing=False)
         self.kc = client
         self.reset_execution_trackers()
         self._screen = screen
@@ -184,12 +185,9 @@ class Headless(NotebookClient):  # type: ignore[misc]  # nbclient's base classes
 
     async def _read(self) -> None:
         while True:
-            try:
-                message = await self.kc.get_iopub_msg(timeout=QUIET)
-            except Empty:
-                self._screen.settle()
-                continue
-            self._take(message)
+            with suppress(Empty):
+                self._take(await self.kc.get_iopub_msg(timeout=LOOK_EVERY))
+            self._screen.tick()
 
     def _take(self, message: dict[str, Any]) -> None:
         parent = message["parent_header"].get("msg_id", "")

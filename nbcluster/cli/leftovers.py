@@ -179,7 +179,8 @@ def _files_of(process: psutil.Process) -> list[str]:
 def describe(process: psutil.Process, directory: Path) -> str:
     """A process in a few words: its number, and the log that it writes."""
     prefix = f"{directory}/"
-    logs = [path.removeprefix(prefix) for path in _files_of(process) if path.startswith(prefix)]
+    # A controller that was forked from its supervisor writes both logs: the first name is the right one.
+    logs = sorted(path.removeprefix(prefix) for path in _files_of(process) if path.startswith(prefix))
     what = logs[0].removesuffix(".log") if logs else (_words_of(process) or ["?"])[0]
     return f"{process.pid} ({what})"
 

@@ -7,12 +7,16 @@ state when its cell ends or nothing has changed for a moment; in a terminal its 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _ERASE = "\r\x1b[K"
+
+STANDS_AFTER = 0.5
+"""Seconds without a change after which a display is written as it stands."""
 
 
 @dataclass(slots=True)
@@ -22,6 +26,7 @@ class _Changing:
     cell: int
     text: str
     written: str = ""
+    changed: float = 0.0
 
 
 class Screen:
@@ -33,9 +38,15 @@ class Screen:
         Where the notebook's stdout and displays go, and its stderr and errors.
     total : int
         How many cells there are.
+    clock : callable
+        Monotonic seconds.
     """
 
-    def __init__(self, out: TextIO, err: TextIO, total: int) -> None:
+    def __init__(
+        self, out: TextIO, err: TextIO, total: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._held: dict[tuple[int, str], str] = {}
         self._out, self._err, self._total = out, err, total
         self._watched = out.isatty()
         self._cell = 0
@@ -52,12 +63,22 @@ class Screen:
 
     def end(self, cell: int) -> None:
         """Write what a cell's changing displays show at its end."""
+        self._release()
         self.settle(cell)
 
     def stream(self, cell: int, name: str, text: str) -> None:
-        """Write text that a cell printed."""
-        self._turn_to(cell)
-        self._write(self._err if name == "stderr" else self._out, text)
+        """Write text that a cell printed. Where nobody watches, a line with carriage returns is written once."""
+        text = text.replace("\r\n", "\n")
+        if not self._watched:
+            text = self._held.pop((cell, name), "") + text
+            lines = text.split("\n")
+            if "\r" in lines[-1]:
+                self._held[cell, name] = lines.pop()
+                lines.append("")
+            text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
+        if text:
+            self._turn_to(cell)
+            self._write(self._err if name == "stderr" else self._out, text)
 
     def show(self, cell: int, data: Mapping[str, Any], display_id: str | None = None) -> None:
         """Write a display as text."""
@@ -83,17 +104,26 @@ class Screen:
 
     def error(self, cell: int, ename: str, evalue: str, traceback: list[str]) -> None:
         """Write an error as the kernel drew it."""
+        self._release()
         self._turn_to(cell)
         self._line(self._err, "\n".join(traceback) or f"{ename}: {evalue}")
 
     def settle(self, cell: int | None = None) -> None:
         """Write the present state of displays that have changed: of one cell, or of all."""
-        for shown in list(self._changing.values()):
+        for shown in self._changing.values():
             if cell is None or shown.cell == cell:
+                self._settle(shown)
+
+    def tick(self) -> None:
+        """Write the displays that have changed and have stood for a moment since."""
+        now = self._clock()
+        for shown in self._changing.values():
+            if now - shown.changed >= STANDS_AFTER:
                 self._settle(shown)
 
     def note(self, text: str) -> None:
         """Write a line of the run itself."""
+        self._release()
         self._finish_line()
         self._line(self._err, text)
 
@@ -101,6 +131,7 @@ class Screen:
 
     def _grow(self, shown: _Changing) -> None:
         """Write the whole lines that came to a display whose written part stands."""
+        shown.changed = self._clock()
         if shown.text.startswith(shown.written):
             end = shown.text.rfind("\n") + 1
             if end > len(shown.written):
@@ -131,6 +162,13 @@ class Screen:
         self._finish_line()
         self._cell = cell
         self._line(self._out, f"[{cell}/{self._total}]{why} {self._lines.get(cell, '')}")
+
+    def _release(self) -> None:
+        """Write the lines that were held back for their carriage returns."""
+        held, self._held = self._held, {}
+        for (cell, name), text in held.items():
+            self._turn_to(cell)
+            self._write(self._err if name == "stderr" else self._out, text.rstrip("\r").rpartition("\r")[2])
 
     def _turn_to(self, cell: int) -> None:
         if cell != self._cell:
