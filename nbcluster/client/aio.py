@@ -156,7 +156,7 @@ class AsyncCluster:
                 await asyncio.sleep(0.05)
         await self._attach(path, self._timeout)
         try:
-            await self.start_up_to(self._n, spec=self._spec, timeout=self._timeout)
+            await self._have(self._n, self._spec, self._timeout)
         except BaseException:
             if self._started_here:
                 await self.stop(force=True)
@@ -294,11 +294,11 @@ class AsyncCluster:
         await self._fleet.wait_ready(answer.numbers, timeout, self.logs)
         return list(answer.numbers)
 
-    async def start_up_to(
-        self, n: int, *, spec: m.KernelSpecRef | None = None, kernel: str = "", timeout: float = 60
-    ) -> list[int]:
+    async def start_up_to(self, n: int, *, kernel: str = "", timeout: float = 60) -> list[int]:
         """Have at least n engines of a kernel; none is removed. Return the numbers of those started."""
-        spec = spec or engine_spec(n, kernel=kernel)
+        return await self._have(n, engine_spec(n, kernel=kernel), timeout)
+
+    async def _have(self, n: int, spec: m.KernelSpecRef, timeout: float) -> list[int]:
         answer = await self.connection.ask(m.AddEngines(n, spec, up_to=True), m.Engines, timeout=30)
         await self._fleet.wait_ready(answer.numbers, timeout, self.logs)
         return list(answer.numbers)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import pickle
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
+from nbcluster.client import callbacks
 from nbcluster.errors import (
     EngineErrors,
     EngineLost,
@@ -201,6 +202,14 @@ class Future(concurrent.futures.Future[Any]):
         """Whether it was cancelled before it completed."""
         return self.done() and isinstance(self._error(), TaskCancelled)
 
+    def add_done_callback(self, fn: Callable[[Any], object]) -> None:
+        """Have a function called with this future when it is done, on a thread for callbacks, where it may wait."""
+        self.tell_when_done(lambda _: callbacks.call_soon(fn, self))
+
+    def tell_when_done(self, tell: Callable[[Any], object]) -> None:
+        """Have a function called at once when it is done, on whatever thread that is; it must not wait."""
+        super().add_done_callback(tell)
+
     def running(self) -> bool:
         """Whether an engine is at it."""
         return not self.done() and self.status in ("running", "stopping")
@@ -222,7 +231,7 @@ class Future(concurrent.futures.Future[Any]):
         def tell(_: object) -> None:
             loop.call_soon_threadsafe(set_done)
 
-        self.add_done_callback(tell)
+        self.tell_when_done(tell)
         yield from waiter.__await__()
         return self.result(0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import Mapping, Sequence
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,12 @@ Key = int | slice | str | Sequence[int | slice | str]
 """What names engines in Python: a number, a slice of numbers, a tag, or several of these."""
 
 
+def check_name(name: object) -> None:
+    """Refuse what cannot be the name of a variable."""
+    if not isinstance(name, str) or not name.isidentifier() or iskeyword(name):
+        raise UsageError(f"{name!r} is no identifier, so it cannot be the name of a variable on an engine")
+
+
 def pack_values(values: Mapping[str, Any]) -> dict[str, bytes]:
     """Pickle values by name.
 
@@ -34,10 +41,7 @@ def pack_values(values: Mapping[str, Any]) -> dict[str, bytes]:
     """
     packed = {}
     for name, value in values.items():
-        if not isinstance(name, str) or not name.isidentifier():
-            raise UsageError(
-                f"{name!r} is no identifier, so it cannot be the name of a variable on an engine"
-            )
+        check_name(name)
         try:
             packed[name] = cloudpickle.dumps(value, protocol=5)
         except (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError) as error:
@@ -111,10 +115,7 @@ class AsyncView:
         """
         wanted = [names] if isinstance(names, str) else list(names)
         for name in wanted:
-            if not name.isidentifier():
-                raise UsageError(
-                    f"{name!r} is no identifier, so it cannot be the name of a variable on an engine"
-                )
+            check_name(name)
         run = await self._cluster.send_cell("", self.targets, silent=True, pull=wanted)
         results = await self._results(run, check=True)
         by_engine = {results.engine: results} if run.single else results
@@ -126,10 +127,7 @@ class AsyncView:
 
     async def unbind(self, name: str) -> None:
         """Delete a name from each target's namespace."""
-        if not name.isidentifier():
-            raise UsageError(
-                f"{name!r} is no identifier, so it cannot be the name of a variable on an engine"
-            )
+        check_name(name)
         run = await self._cluster.send_cell(f"del {name}", self.targets, silent=True)
         results = await self._results(run, check=False)
         for result in [results] if run.single else results.values():
@@ -176,5 +174,5 @@ async def wait_done(future: Future) -> None:
     def tell(_: object) -> None:
         loop.call_soon_threadsafe(set_done)
 
-    future.add_done_callback(tell)
+    future.tell_when_done(tell)
     await done

@@ -160,7 +160,7 @@ if sys.argv[1] == "raise":
 @pytest.mark.parametrize("how", ["return", "raise"])
 def test_a_scripts_own_cluster_ends_with_the_script(world, script, how) -> None:
     process = script(SCRIPT, how)
-    name, pid = process.stdout.readline().split()
+    name, _ = process.stdout.readline().split()
     assert name.startswith("script-")
     assert process.wait(DEADLINE) == (3 if how == "raise" else 0)
     assert world.leftovers() == ""
