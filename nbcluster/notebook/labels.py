@@ -5,8 +5,9 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-_COLOURS = (36, 35, 34, 32, 33)
-"""ANSI foregrounds that stay readable on light and dark. No red: that is for errors."""
+_COLOURS = (34, 35, 32)
+"""ANSI foregrounds that stay readable on light and dark. No red: that is for errors. Cyan and yellow are as good as
+invisible on JupyterLab's white."""
 _RESET = "\x1b[0m"
 
 
