@@ -38,6 +38,7 @@ class EngineShell(ZMQInteractiveShell):  # type: ignore[misc]  # ipykernel's cla
         self._user_code = 0
         self._cancel: Handler | None = None
         self._cancelled = False
+        self._transformed: tuple[str, str] | None = None
         super().__init__(**kwargs)
         # IPython draws no groups: without this a front end gets no error at all.
         self.set_custom_exc((BaseExceptionGroup,), _draw_group)
@@ -100,10 +101,19 @@ class EngineShell(ZMQInteractiveShell):  # type: ignore[misc]  # ipykernel's cla
             self._cancel = handler
             signal.signal(signal.SIGINT, self.on_sigint)
 
+    # -- reading a cell ----------------------------------------------------------------------
+
+    def transform_cell(self, raw_cell: str) -> str:
+        """Turn a cell into Python. ipykernel and IPython each ask this of every cell; it is done once."""
+        if self._transformed is None or self._transformed[0] != raw_cell:
+            self._transformed = (raw_cell, str(super().transform_cell(raw_cell)))
+        return self._transformed[1]
+
     # -- running -----------------------------------------------------------------------------
 
     async def run_cell_async(self, *args: Any, **kwargs: Any) -> ExecutionResult:
         """Run a cell and keep its outcome."""
+        self._transformed = None
         try:
             outcome = await super().run_cell_async(*args, **kwargs)
         except KeyboardInterrupt as error:
