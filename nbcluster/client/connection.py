@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 A = TypeVar("A", bound=m.Answer)
 OnNotice = Callable[[m.Notice, Sequence[Buffer]], None]
 
-BEAT_INTERVAL = 5.0
+BEAT_INTERVAL = 4.0
 """Seconds between beats; a controller that leaves two unanswered counts as lost."""
 
 ACKNOWLEDGE_EVERY = 16 << 20

@@ -93,9 +93,9 @@ class Fleet:
             waiting = []
             for number in map(EngineNumber, numbers):
                 engine = self.by_number.get(number)
-                if engine is not None and engine.state == "failed":
-                    raise LauncherError(f"engine {number} did not start: {engine.note}")
                 fresh = engine is not None and (after is None or engine.incarnation != after.get(number))
+                if engine is not None and fresh and engine.state == "failed":
+                    raise LauncherError(f"engine {number} did not start: {engine.note}")
                 if engine is None or not is_ready(engine) or not fresh:
                     waiting.append(number)
             if not waiting:

@@ -88,8 +88,18 @@ class Controller:
         self._clients.tell_all(m.ClusterStopping(reason))  # first: this is why their cells are lost
         self._step(inputs.Remove(tuple(self._scheduler.engines)))
         await self._pool.wait_empty()
+        self._end()
+
+    def abandon(self, reason: str) -> None:
+        """Tell everyone and end at once: the operating system ends the engines with this process."""
+        self._stopping = True
+        self._clients.tell_all(m.ClusterStopping(reason))
+        self._end()
+
+    def _end(self) -> None:
         for timer in self._timers.values():
             timer.cancel()
+        self._pool.close()
         self.stopped.set()
 
     def stop_soon(self, reason: str) -> None:

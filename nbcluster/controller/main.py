@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import secrets
+import shutil
 import signal
 import socket
 import traceback
@@ -84,7 +85,8 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
 
     def supervisor_lost() -> None:
         log.error("the supervisor has gone; ending the cluster")
-        controller.stop_soon("its supervisor was lost")
+        controller.abandon("its supervisor was lost")
+        shutil.rmtree(options.directory, ignore_errors=True)  # nobody else is left to do it
 
     link = SupervisorLink(supervisor, supervisor_lost)
     controller = Controller(options, context, link)

@@ -220,6 +220,14 @@ class EnginePool:
         except TimeoutError:
             log.warning("engines did not end: %s", ", ".join(self._by_key))
 
+    def close(self) -> None:
+        """Close the channels to engines that are still there."""
+        for engine in self._by_key.values():
+            if engine.starting is not None:
+                engine.starting.cancel()
+            if engine.link is not None:
+                engine.link.close()
+
     def _launcher(self, name: str) -> Launcher:
         if name not in self._launchers:
             self._launchers[name] = load_launcher(name)(self._supervisor, self._heard)

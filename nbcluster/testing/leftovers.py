@@ -31,9 +31,12 @@ def find_processes(test_id: str) -> list[psutil.Process]:
 
 def find_files(directories: Iterable[Path]) -> list[Path]:
     """Return everything but directories below these directories: files, sockets, locks, links."""
-    return sorted(
-        path for top in directories for path in top.rglob("*") if not path.is_dir() or path.is_symlink()
-    )
+    found = []
+    for top in directories:
+        for directory, inside, files in os.walk(top):  # passes over what is removed meanwhile
+            links = [name for name in inside if os.path.islink(os.path.join(directory, name))]
+            found += [Path(directory, name) for name in (*files, *links)]
+    return sorted(found)
 
 
 def describe_process(process: psutil.Process) -> str:

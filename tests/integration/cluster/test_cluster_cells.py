@@ -185,7 +185,8 @@ def test_cancel_is_true_only_when_the_cell_does_not_complete(shared: Cluster) ->
 
 def test_cancel_is_false_for_a_cell_that_completes_all_the_same(shared: Cluster) -> None:
     stubborn = shared[0].execute(
-        "import time\ntry:\n    print('sleeps')\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    pass\ncompleted = True\n'done'",
+        "import time\ntry:\n    print('sleeps')\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    pass\n"
+        "completed = True\n'done'",
         wait=False,
     )
     wait_until(lambda: stubborn.output, DEADLINE, "the cell to sleep")
