@@ -90,7 +90,6 @@ def end_by_force(path: Path, file: ConnectionFile) -> str:
     for process in processes_of(directory):
         end_process(process, grace=0.2)
     _remove(path, directory)
-    psutil.wait_procs(members, timeout=2)
     return words
 
 

@@ -186,11 +186,14 @@ def describe(process: psutil.Process, directory: Path) -> str:
 
 
 def end_process(process: psutil.Process, grace: float = GRACE) -> None:
-    """End a process: SIGTERM, then SIGKILL, and wait until it is gone."""
-    with suppress(psutil.NoSuchProcess):
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(grace)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(grace)
+    """End a process: SIGTERM, then SIGKILL. One whose parent hangs stays as a zombie, which is nobody any more."""
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signum)
+        until = time.monotonic() + grace
+        while is_alive(process.pid):
+            if time.monotonic() > until:
+                break
+            time.sleep(0.01)
+        else:
+            return
