@@ -174,8 +174,15 @@ class Connection:
 
     def _arrived(self, arrival: Arrival[m.FromController]) -> None:
         message = arrival.message
-        if arrival.parent_id:
-            waiting = self._pending.get(arrival.parent_id)
+        if not isinstance(message, m.Bundle):
+            self._take(arrival.parent_id, message, arrival.buffers)
+            return
+        for part in message.parts:
+            self._take(part.parent, part.message, ())
+
+    def _take(self, parent_id: str, message: m.Answer | m.Notice, buffers: Sequence[Buffer]) -> None:
+        if parent_id:
+            waiting = self._pending.get(parent_id)
             if waiting is None or waiting.done():
                 return
             if isinstance(message, m.Refused):
@@ -184,11 +191,11 @@ class Connection:
                 waiting.set_result(message)  # type: ignore[arg-type]  # what answers a request is an Answer
             return
         if isinstance(message, m.TaskOutput):
-            self._taken(len(bytes(message.content)) + sum(len(buffer) for buffer in arrival.buffers))
+            self._taken(len(bytes(message.content)) + sum(len(buffer) for buffer in buffers))
         if isinstance(message, m.ClusterStopping):
             self._lose(ControllerLost(f"the cluster {self.file.name!r} ended: {message.reason}"))
             return
-        self._on_notice(message, arrival.buffers)  # type: ignore[arg-type]  # without parent it is a Notice
+        self._on_notice(message, buffers)  # type: ignore[arg-type]  # without parent it is a Notice
 
     def _taken(self, size: int) -> None:
         self._received += size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import threading
 from collections.abc import Mapping, Sequence
 from keyword import iskeyword
 from pathlib import Path
@@ -165,6 +166,7 @@ class AsyncView:
 async def wait_done(future: Future) -> None:
     """Wait until a future is done, whatever it holds."""
     loop = asyncio.get_running_loop()
+    here = threading.get_ident()
     done: asyncio.Future[None] = loop.create_future()
 
     def set_done() -> None:
@@ -172,7 +174,10 @@ async def wait_done(future: Future) -> None:
             done.set_result(None)
 
     def tell(_: object) -> None:
-        loop.call_soon_threadsafe(set_done)
+        if threading.get_ident() == here:
+            set_done()
+        else:
+            loop.call_soon_threadsafe(set_done)
 
-    future.tell_when_done(tell)
+    future.add_done_callback(tell)
     await done

@@ -6,12 +6,22 @@ dropped and counted, so that a client that does not read costs bounded memory. A
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nbcluster.ids import CellId, ClientId
-from nbcluster.protocol.messages import FromController, Hello, Request, TaskOutput
+from nbcluster.protocol.messages import (
+    Answer,
+    Bundle,
+    FromController,
+    Hello,
+    Notice,
+    Part,
+    Request,
+    TaskOutput,
+)
 from nbcluster.transport.frames import Buffer
 from nbcluster.transport.rendezvous import is_alive
 from nbcluster.transport.wire import Wire
@@ -51,6 +61,7 @@ class Clients:
     def __init__(self) -> None:
         self._by_id: dict[ClientId, ClientLink] = {}
         self._dropped: dict[CellId, int] = {}
+        self._outbox: dict[bytes, list[Part]] = {}
         self.wire: Wire[Request] | None = None
 
     def __len__(self) -> int:
@@ -94,13 +105,39 @@ class Clients:
         """The labels of those connected."""
         return tuple(sorted(link.label for link in self._by_id.values() if link.id != but))
 
-    def tell(self, client: ClientId, notice: FromController, buffers: Sequence[Buffer] = ()) -> bool:
-        """Send a notice; False when the client is gone."""
-        if client not in self._by_id or self.wire is None:
-            return False
-        return self.wire.send(notice, ident=client.encode(), buffers=buffers)
+    def tell(self, client: ClientId, notice: Notice, buffers: Sequence[Buffer] = ()) -> None:
+        """Send a notice, if the client is still there."""
+        if client in self._by_id:
+            self.send(client.encode(), notice, "", buffers)
 
-    def tell_all(self, notice: FromController) -> None:
+    def send(
+        self, ident: bytes, message: Answer | Notice, parent_id: str, buffers: Sequence[Buffer] = ()
+    ) -> None:
+        """Send a message to whoever has this identity, together with what else is said in this turn of the loop."""
+        if buffers:
+            self.flush()
+            self._send(message, ident, parent_id, buffers)
+            return
+        if not self._outbox:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._outbox.setdefault(ident, []).append(Part(parent_id, message))
+
+    def flush(self) -> None:
+        """Send what was said."""
+        outbox, self._outbox = self._outbox, {}
+        for ident, parts in outbox.items():
+            if len(parts) == 1:
+                self._send(parts[0].message, ident, parts[0].parent)
+            else:
+                self._send(Bundle(tuple(parts)), ident)
+
+    def _send(
+        self, message: FromController, ident: bytes, parent_id: str = "", buffers: Sequence[Buffer] = ()
+    ) -> None:
+        if self.wire is not None:
+            self.wire.send(message, ident=ident, parent_id=parent_id, buffers=buffers)
+
+    def tell_all(self, notice: Notice) -> None:
         """Send a notice to everyone."""
         for client in list(self._by_id):
             self.tell(client, notice)

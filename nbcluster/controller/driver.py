@@ -136,12 +136,10 @@ class Controller:
 
     def unreadable(self, ident: bytes, msg_id: str, error: VersionMismatch) -> None:
         """Answer a message of another version."""
-        if self._clients.wire is not None:
-            self._clients.wire.send(m.Refused("VersionMismatch", str(error)), ident=ident, parent_id=msg_id)
+        self._clients.send(ident, m.Refused("VersionMismatch", str(error)), msg_id)
 
     def _answer(self, arrival: Arrival[m.Request], answer: m.Answer) -> None:
-        assert self._clients.wire is not None
-        self._clients.wire.send(answer, ident=arrival.ident, parent_id=arrival.msg_id)
+        self._clients.send(arrival.ident, answer, arrival.msg_id)
 
     def _handle(self, client: ClientId, arrival: Arrival[m.Request]) -> None:
         order = arrival.message

@@ -439,4 +439,19 @@ class ClusterStopping(Struct, frozen=True, tag=True):
 
 Answer = Welcome | Accepted | Engines | Status | KernelReply | LogText | Done | Refused
 Notice = TaskStarted | TaskOutput | InputWanted | TaskDone | CommSent | EngineChanged | ClusterStopping
-FromController = Answer | Notice
+
+
+class Part(Struct, frozen=True):
+    """One message of a bundle; `parent` is the id of the request that it answers, "" for a notice."""
+
+    parent: str
+    message: Answer | Notice
+
+
+class Bundle(Struct, frozen=True, tag=True):
+    """What one client is told in one turn of the controller's loop, in order. A message costs a wake-up."""
+
+    parts: tuple[Part, ...]
+
+
+FromController = Answer | Notice | Bundle

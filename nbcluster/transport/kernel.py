@@ -238,6 +238,8 @@ class EngineLink:
 
     def _iopub(self, frames: list[bytes]) -> None:
         self._iopub_seen.set()
+        if _is_passed_over(frames):
+            return
         message = self._open_message(frames)
         if message is not None:
             self._on_iopub(message)
@@ -246,3 +248,14 @@ class EngineLink:
         message = self._open_message(frames)
         if message is not None and message.header.msg_type == "input_request":
             self._on_stdin(message)
+
+
+def _is_passed_over(frames: list[bytes]) -> bool:
+    """Whether an iopub message says nothing that is acted on: the echo of the code, and "busy".
+
+    Half of all messages of a short cell; they are not worth checking a signature. Source of the positions:
+    topic, delimiter, signature, header, parent header, metadata, content.
+    """
+    if frames[0].endswith(b".execute_input"):
+        return True
+    return len(frames) > 6 and frames[0].endswith(b".status") and b'"busy"' in frames[6]
