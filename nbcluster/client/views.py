@@ -179,5 +179,5 @@ async def wait_done(future: Future) -> None:
         else:
             loop.call_soon_threadsafe(set_done)
 
-    future.add_done_callback(tell)
+    future.tell_when_done(tell)
     await done
