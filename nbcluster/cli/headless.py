@@ -192,6 +192,11 @@ class Headless(NotebookClient):  # type: ignore[misc]  # nbclient's base classes
     def _take(self, message: dict[str, Any]) -> None:
         parent = message["parent_header"].get("msg_id", "")
         index = self._cell_of.get(parent)
+        if message["msg_type"] == "update_display_data":
+            # Its place is that of its display: a late one names the cell that runs now, or none.
+            self._write(message, 0)
+            self.process_message(message, NotebookNode(), -1)
+            return
         if index is None:
             if parent in self._idle and message["content"].get("execution_state") == "idle":
                 self._idle[parent].set()
