@@ -49,7 +49,9 @@ class Relay:
         for comm, (client, _) in [entry for entry in self._comms.items() if entry[1][1] is engine]:
             del self._comms[comm]
             content = Raw(json.encode({"comm_id": comm, "data": {}}))
-            self._clients.tell(client, m.CommSent(engine.number, engine.incarnation, "comm_close", content))
+            self._clients.tell(
+                client, m.CommSent(engine.number, engine.incarnation, "comm_close", content, lost=True)
+            )
         for task in [task for task, (asker, _) in self._inputs.items() if asker is engine]:
             del self._inputs[task]
 

@@ -71,7 +71,7 @@ class ProxyComm(BaseComm):  # type: ignore[misc]  # comm is not typed
     parent : dict
         The message that caused it.
     ended : callable
-        Called when the page has closed its end, or the engine is found gone.
+        Called with the id when the page has closed its end, or nothing is left to show.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class ProxyComm(BaseComm):  # type: ignore[misc]  # comm is not typed
         ended: Callable[[str], None],
     ) -> None:
         self._kernel, self._peer, self._engine, self._ended = shell.kernel, peer, engine, ended
+        self._is_cut_off = False
         self.parent = parent
         self.state = WidgetState() if content.get("target_name") == TARGET else None
         self._lock = threading.Lock()
@@ -125,13 +126,35 @@ class ProxyComm(BaseComm):  # type: ignore[misc]  # comm is not typed
                 update, parts = self.state.as_update()
             self.publish_msg("comm_msg", update, buffers=parts)
             return
+        if self._is_cut_off:
+            return
         self.fold(data, buffers)
         self._pass_on("comm_msg", msg)
 
     def handle_close(self, msg: Message) -> None:
         """Tell the engine that the page has closed its end."""
         self._ended(self.comm_id)
-        self._pass_on("comm_close", msg)
+        if not self._is_cut_off:
+            self._pass_on("comm_close", msg)
+
+    def cut_off(self) -> None:
+        """Show that the engine has gone: a widget stays with its last values, but is disabled; others are closed.
+
+        Closing a widget would take it off the page, and a bar that has long been at its end with it.
+        """
+        self._is_cut_off = True
+        if self.state is None:
+            self._ended(self.comm_id)
+            self.close()
+            return
+        if "disabled" not in self.state.values:
+            return
+        told: Message = {"disabled": True}
+        if "tooltip" in self.state.values:
+            told["tooltip"] = f"engine {self._engine} is gone"
+        update: Message = {"method": "update", "state": told, "buffer_paths": []}
+        self.fold(update, ())
+        self.publish_msg("comm_msg", update)
 
     def _pass_on(self, msg_type: str, msg: Message) -> None:
         content = {"comm_id": self.comm_id, "data": msg["content"].get("data", {})}
@@ -143,8 +166,7 @@ class ProxyComm(BaseComm):  # type: ignore[misc]  # comm is not typed
             # There is nobody to raise to: that the widget is cut off is shown on the page.
             _log.info("comm %s has no engine %s any more: %s", self.comm_id, self._engine, error)
             if msg_type != "comm_close":
-                self._ended(self.comm_id)
-                self.close()
+                self.cut_off()
 
 
 class Proxies:
@@ -228,6 +250,8 @@ class Proxies:
             case "comm_msg":
                 proxy.fold(data, buffers)
                 proxy.publish_msg("comm_msg", data, notice.metadata, buffers)
+            case "comm_close" if notice.lost:
+                proxy.cut_off()
             case "comm_close":
                 self._forget(proxy.comm_id)
                 proxy.close(data, notice.metadata, buffers)

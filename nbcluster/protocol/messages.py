@@ -422,6 +422,8 @@ class CommSent(Struct, frozen=True, tag=True):
     content: Raw
     metadata: dict[str, Any] = {}
     cell: CellId | None = None
+    lost: bool = False
+    """A comm_close that the engine did not send: it has gone, and its end of the comm with it."""
 
 
 class EngineChanged(Struct, frozen=True, tag=True):

@@ -119,7 +119,20 @@ def test_widgets_of_an_engine_that_restarts_are_cut_off_and_others_live_on(page)
     first = view_of(page.run(SLIDER))
     second = view_of(page.run(SLIDER.replace("%%distributed 0", "%%distributed 1")))
     page.run("%cluster restart 0")
-    page.wait_for(lambda: page.comms("comm_close", first), "end of the widget")
+    page.wait_for(
+        lambda: any(
+            said["content"]["data"]["state"].get("disabled") is True for said in page.comms("comm_msg", first)
+        ),
+        "sign that the widget is cut off",
+    )
+    # It stays on the page with its last value, and what the page says to it goes nowhere.
+    assert page.comms("comm_close", first) == []
+    page.send("comm_msg", first, data={"method": "update", "state": {"value": 30}, "buffer_paths": []})
+    page.send("comm_msg", first, data={"method": "request_state"})
+    page.wait_for(
+        lambda: page.comms("comm_msg", first)[-1]["content"]["data"]["state"].get("value") == 3,
+        "the last state",
+    )
     page.send("comm_msg", second, data={"method": "update", "state": {"value": 9}, "buffer_paths": []})
     page.wait_for(lambda: page.comms("comm_msg", second), "the echo")
     assert page.text("%distributed --on 1 print(slider.value)").strip() == "9"
