@@ -1,4 +1,4 @@
-"""Drives a notebook in a browser: opens it, runs cells, waits for what they show, takes pictures. Knows no nbcluster."""
+"""Drives a notebook in a browser: opens it, runs cells, waits for what they show. Knows no nbcluster."""
 
 from __future__ import annotations
 
@@ -173,7 +173,9 @@ class Notebook:
         """Change the theme and wait until it is drawn."""
         self.command("apputils:change-theme", theme=name)
         light = "false" if "Dark" in name else "true"
-        self.page.wait_for_selector(f'body[data-jp-theme-light="{light}"]', state="attached", timeout=PATIENCE)
+        self.page.wait_for_selector(
+            f'body[data-jp-theme-light="{light}"]', state="attached", timeout=PATIENCE
+        )
 
     # -- looking ---------------------------------------------------------------------------------
 

@@ -34,7 +34,9 @@ def test_stop_button_interrupts_engines_and_keeps_their_state(notebook):
     nb.wait_for_text(1, re.compile(r"begun[\s\S]*begun"))
     pressed = time.monotonic()
     nb.interrupt()
-    nb.wait_for_text(1, "CellInterrupted")
+    nb.wait_for_text(
+        1, "KeyboardInterrupt: the cell was interrupted on engines 0,1; engines keep their state"
+    )
     nb.wait_for_end(1)
     assert time.monotonic() - pressed < 5
     nb.picture("stop-button")
@@ -43,7 +45,9 @@ def test_stop_button_interrupts_engines_and_keeps_their_state(notebook):
 
 
 def test_tab_offers_names_of_engines_also_while_they_are_busy(notebook):
-    nb = notebook(START, "%%distributed 0\nonly_on_engine = 1\nonly_on_engine_too = 2", "%%distributed 0\nonly_")
+    nb = notebook(
+        START, "%%distributed 0\nonly_on_engine = 1\nonly_on_engine_too = 2", "%%distributed 0\nonly_"
+    )
     nb.run(0)
     nb.run(1)
     offered = nb.complete(2, 1, 5)
@@ -84,21 +88,20 @@ def test_input_on_an_engine_asks_here(notebook):
     nb = notebook(START, "%%distributed\nname = input('your name? ')", "%%distributed\nname")
     nb.run(0)
     nb.start(1)
-    said = []
+    prompt = nb.cell(1).locator(".jp-Stdin-prompt").last
+    said: list[str] = []
     for answer in ("first", "second"):
-        field = nb.cell(1).locator(".jp-Stdin-input")
-        nb.wait_until(lambda: field.count() == 1, lambda: "a question")
-        said.append(nb.cell(1).locator(".jp-Stdin-prompt").last.inner_text())
-        if answer == "first":
-            nb.picture("input")
+        nb.wait_until(
+            lambda: prompt.count() == 1 and prompt.inner_text().strip() not in ("", *said),
+            lambda: "a question",
+        )
+        said.append(prompt.inner_text().strip())
+        nb.picture(f"input-{answer}")
+        field = nb.cell(1).locator(".jp-Stdin-input").last
         field.fill(answer)
         field.press("Enter")
-        nb.wait_until(lambda: field.count() == 0 or field.input_value() == "", lambda: "the answer to be taken")
     nb.wait_for_end(1)
-    assert sorted(said) == ["[engine 0] your name?", "[engine 1] your name?"] or sorted(said) == [
-        "[engine 0] your name? ",
-        "[engine 1] your name? ",
-    ]
+    assert sorted(said) == ["[engine 0] your name?", "[engine 1] your name?"]
     nb.run(2)
     nb.wait_for_text(2, "'second'")
     assert sorted(line[4:] for line in nb.text(2).splitlines()) == ["'first'", "'second'"]
