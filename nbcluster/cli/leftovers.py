@@ -1,7 +1,6 @@
 """Finds and removes what dead clusters left: files, locks, directories, processes. Asks no controller.
 
-A cluster is alive as long as its lock is held, or a supervisor or controller writes the logs in its directory. A
-process belongs to a cluster when it holds a file of the cluster's directory open, or names one in its command line.
+A cluster is alive as long as its lock is held, or a supervisor or controller writes the logs in its directory.
 """
 
 from __future__ import annotations
@@ -145,14 +144,20 @@ def is_looked_after(directory: Path) -> bool:
 
 
 def processes_of(directory: Path) -> list[psutil.Process]:
-    """The processes that hold a file of the directory open, or name one in their command line."""
+    """The processes of a cluster: their command line names its connection files, or is ours with its log open.
+
+    What a user's cell has started and detached is none of them, though it may write to an engine's log.
+    """
     prefix = f"{directory}/"
-    return [
-        process
-        for process in _own_processes()
-        if any(prefix in word for word in _words_of(process))
-        or any(path.startswith(prefix) for path in _files_of(process))
-    ]
+    found = []
+    for process in _own_processes():
+        words = _words_of(process)
+        if any(word.startswith(prefix) for word in words) or (
+            any(word.startswith("nbcluster.engine.") for word in words)
+            and any(path.startswith(prefix) for path in _files_of(process))
+        ):
+            found.append(process)
+    return found
 
 
 def _own_processes() -> Iterator[psutil.Process]:

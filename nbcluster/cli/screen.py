@@ -69,6 +69,9 @@ class Screen:
     def stream(self, cell: int, name: str, text: str) -> None:
         """Write text that a cell printed. Where nobody watches, a line with carriage returns is written once."""
         text = text.replace("\r\n", "\n")
+        if any(held != (cell, name) for held in self._held):
+            self._release()
+            self._finish_line()
         if not self._watched:
             text = self._held.pop((cell, name), "") + text
             lines = text.split("\n")

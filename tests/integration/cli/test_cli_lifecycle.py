@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 import nbcluster
 from nbcluster.testing.leftovers import find_processes
 from nbcluster.testing.waiting import wait_until
+from nbcluster.transport.rendezvous import is_alive
 
 
 def test_a_cluster_lives_between_commands(cli) -> None:
@@ -137,11 +139,11 @@ def test_a_hung_controller_is_listed_and_killed(cli, connection, world) -> None:
     assert "does not answer" in cli("list").stdout
     stopped = cli("stop").stdout
     assert "cluster 'default' did not answer and was killed" in stopped
-    assert f"{connection_pid(stopped, 'controller')}" in stopped
+    assert f"{pid_of(stopped, 'controller')}" in stopped
     wait_until(lambda: not world.leftovers(), 5, "nothing to be left")
 
 
-def connection_pid(text: str, role: str) -> str:
+def pid_of(text: str, role: str) -> str:
     """Find the process that the command called by its role."""
     words = [part for part in text.split("process ") if f"({role})" in part]
     assert len(words) == 1, text
@@ -163,7 +165,7 @@ def test_clean_removes_what_a_killed_cluster_left(cli, connection, world) -> Non
     dead = connection()
     for process in (dead["supervisor"], dead["pid"]):
         os.kill(process, signal.SIGKILL)
-    wait_until(lambda: not psutil.pid_exists(dead["pid"]), 10, "the controller to be gone")
+    wait_until(lambda: not is_alive(dead["pid"]), 10, "the controller to be gone")
     assert Path(dead["directory"]).exists()
     doctor = cli("doctor", code=1).stdout
     assert "problem  leftovers" in doctor
@@ -179,16 +181,25 @@ def test_clean_removes_what_a_killed_cluster_left(cli, connection, world) -> Non
     assert cli("clean").stdout == "there is nothing to clean\n"
 
 
-def test_clean_ends_orphans(cli, connection) -> None:
-    cli("start", "-n", 1)
-    (engine,) = json.loads(cli("engines", "--json").stdout)
+def test_clean_ends_orphaned_kernels_and_nothing_else(cli, connection) -> None:
+    cli("start", "-n", 0)
     dead = connection()
-    # An engine that is stopped cannot be ended by its lifeline's absence in an orderly way: hold it, then look.
-    os.kill(engine["pid"], signal.SIGSTOP)
     for process in (dead["supervisor"], dead["pid"]):
         os.kill(process, signal.SIGKILL)
-    cli("clean")
-    assert not psutil.pid_exists(engine["pid"])
+    wait_until(lambda: not is_alive(dead["pid"]), 10, "the controller to be gone")
+    # A kernel of another language that did not die with its supervisor, and a program that a cell had detached.
+    waits = [sys.executable, "-c", "import time; time.sleep(600)"]
+    log = Path(dead["directory"]) / "engine-0.log"
+    with log.open("a") as file:
+        kernel = subprocess.Popen([*waits, "-f", f"{dead['directory']}/e9.json"])
+        detached = subprocess.Popen(waits, stdout=file)
+    with kernel, detached:
+        said = cli("clean").stdout
+        assert f"ended the orphaned process {kernel.pid}" in said
+        assert kernel.wait(timeout=10) == -signal.SIGTERM
+        assert detached.poll() is None
+        assert str(detached.pid) not in said
+        detached.kill()
 
 
 def test_stop_of_a_cluster_that_died_removes_what_it_left(cli, connection, world) -> None:
@@ -196,7 +207,7 @@ def test_stop_of_a_cluster_that_died_removes_what_it_left(cli, connection, world
     dead = connection()
     for process in (dead["supervisor"], dead["pid"]):
         os.kill(process, signal.SIGKILL)
-    wait_until(lambda: not psutil.pid_exists(dead["pid"]), 10, "the controller to be gone")
+    wait_until(lambda: not is_alive(dead["pid"]), 10, "the controller to be gone")
     assert "had ended without a word" in cli("stop", "default").stdout
     wait_until(lambda: not world.leftovers(), 5, "nothing to be left")
 
@@ -244,9 +255,6 @@ def test_a_console_on_a_bash_engine(cli, bash_kernel: str) -> None:
 
 
 def test_help_is_fast_since_it_imports_little(cli) -> None:
-    import subprocess
-    import sys
-
     code = (
         "import sys\nfrom nbcluster.cli.main import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\nprint(sorted(sys.modules))"

@@ -11,7 +11,8 @@ from nbcluster.cli.arguments import build_parser, duration, tags
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("2d", 172800), ("never", -1)]
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("2d", 172800), ("never", -1)],
 )
 def test_times_are_read_as_people_write_them(text: str, seconds: float) -> None:
     assert duration(text) == seconds
@@ -29,7 +30,19 @@ def test_tags_are_words_between_commas() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["start", "stop", "scale 2", "list", "status", "engines", "logs", "console 0", "run x", "doctor", "clean"],
+    [
+        "start",
+        "stop",
+        "scale 2",
+        "list",
+        "status",
+        "engines",
+        "logs",
+        "console 0",
+        "run x",
+        "doctor",
+        "clean",
+    ],
 )
 def test_every_verb_has_its_function(words: str) -> None:
     module, _, function = build_parser().parse_args(words.split()).does.partition(":")

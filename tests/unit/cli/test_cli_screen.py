@@ -73,6 +73,13 @@ def test_a_line_with_carriage_returns_is_written_once() -> None:
     assert out.getvalue() == "[1/2] first()\n100%\ndone\nleft"
 
 
+def test_other_text_does_not_run_into_a_moving_line() -> None:
+    made, out, _ = screen()
+    made.stream(1, "stderr", "\r100%")
+    made.stream(1, "stdout", "the sum\n")
+    assert out.getvalue() == "[1/2] first()\n100%\nthe sum\n"
+
+
 def test_a_terminal_gets_colours_and_movement_and_a_file_does_not() -> None:
     made, out, _ = screen()
     made.error(1, "E", "no", ["\x1b[31mred\x1b[0m"])
