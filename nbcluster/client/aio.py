@@ -8,6 +8,7 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, assert_never
@@ -408,6 +409,8 @@ class AsyncCluster:
         UsageError, UnknownTarget, NoEngines, EngineLost, NotSupported
         """
         meant = parse(targets)
+        if timeout is not None and not 0 < timeout < inf:  # here, since JSON knows no NaN
+            raise UsageError(f"the timeout of {timeout} s cannot be: it is a number of seconds above 0")
         order = m.SubmitCell(
             CellId(uuid.uuid4().hex),
             code,

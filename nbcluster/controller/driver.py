@@ -22,7 +22,7 @@ from msgspec import DecodeError, json
 from nbcluster.controller.clients import BEAT_INTERVAL, Clients
 from nbcluster.controller.config import ControllerConfig
 from nbcluster.controller.executions import Execution
-from nbcluster.controller.orders import Refusal, check_cell, split_targets
+from nbcluster.controller.orders import Refusal, check_cell, check_signal, split_targets
 from nbcluster.controller.pool import EnginePool, EngineProcess
 from nbcluster.controller.relay import Relay
 from nbcluster.controller.status import engine_status
@@ -164,6 +164,7 @@ class Controller:
                     self._pool.interrupt(self._scheduler.engines[number].incarnation, None)
                 self._answer(arrival, m.Engines(numbers))
             case m.SignalEngines(signum, targets):
+                check_signal(signum)
                 numbers = self._meant(client, targets)
                 for number in numbers:
                     self._pool.signal(self._scheduler.engines[number].incarnation, signum)

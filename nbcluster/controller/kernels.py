@@ -15,6 +15,9 @@ from nbcluster.engine.arguments import kernel_argv
 from nbcluster.errors import UsageError
 from nbcluster.protocol.messages import KernelSpecRef
 
+PYTHONS = ("python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}")
+"""First words of a kernelspec's argv that stand for the running interpreter."""
+
 
 @dataclass(frozen=True, slots=True)
 class KernelChoice:
@@ -56,6 +59,8 @@ def choose_kernel(spec: KernelSpecRef, start_method: Literal["fork", "exec"]) ->
             "`jupyter kernelspec list` shows where they are."
         ) from None
     command = list(found.argv)
+    if command and command[0] in PYTHONS:
+        command[0] = sys.executable  # as jupyter_client does: the "python" of a spec is the one that found it
 
     def argv(file: Path) -> tuple[str, ...]:
         # The same replacement as jupyter_client's: only braces around these names.

@@ -148,9 +148,9 @@ def _lock(options: ControllerConfig) -> Iterator[None]:
         if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
             break
         os.close(descriptor)  # the last holder removed it between our open and our lock
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, options.directory.encode())
     try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, options.directory.encode())
         yield
     finally:
         path.unlink(missing_ok=True)

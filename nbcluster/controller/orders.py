@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from nbcluster.core.model import Engine
 from nbcluster.core.scheduler import Scheduler
 from nbcluster.core.targets import parse, resolve
@@ -29,6 +31,19 @@ def split_targets(
     UsageError, UnknownTarget, NoEngines
     """
     return resolve(parse(targets), scheduler.engines.values(), language, failed_too=failed_too)
+
+
+def check_signal(signum: int) -> None:
+    """Refuse a number that is no signal of this operating system.
+
+    Raises
+    ------
+    Refusal
+    """
+    if signum not in signal.valid_signals():
+        raise Refusal(
+            "UsageError", f"{signum} is no signal; use one of the module signal, such as signal.SIGUSR1"
+        )
 
 
 def check_cell(order: SubmitCell, scheduler: Scheduler, language: str) -> None:

@@ -180,7 +180,10 @@ class Supervisor:
             case Signal():
                 pid = self._children.get(order.key)
                 if pid is not None:
-                    children.send_signal(pid, order.signum, group=order.group)
+                    with suppress(
+                        OSError, OverflowError
+                    ):  # a wrong number must not end all that depends on us
+                        children.send_signal(pid, order.signum, group=order.group)
             case _:
                 assert_never(order)
 
