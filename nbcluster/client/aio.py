@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from pathlib import Path
@@ -15,27 +13,21 @@ from typing import Any, Self, assert_never
 
 from msgspec import Raw, json
 
-from nbcluster.client.cells import CellRun
+from nbcluster.client.cells import CellRun, Runs
 from nbcluster.client.connection import Connection
 from nbcluster.client.discovery import find_cluster
 from nbcluster.client.fleet import Fleet, is_ready
 from nbcluster.client.futures import Future
+from nbcluster.client.lifecycle import end_processes, ensure_running, wait_ended
 from nbcluster.client.naming import choose_identity, client_label
 from nbcluster.client.specs import available_cpus, engine_spec
-from nbcluster.client.startup import start_cluster
 from nbcluster.client.views import AsyncView, Key
 from nbcluster.core.targets import check_tags, from_python, parse
-from nbcluster.errors import ClusterExists, NBClusterError, UsageError
+from nbcluster.errors import NBClusterError, UsageError
 from nbcluster.ids import CellId, EngineNumber
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Buffer
 from nbcluster.transport.rendezvous import connection_path, read_connection_file
-
-NAME_PATIENCE = 15.0
-"""Seconds to wait for a cluster of the same name that has no connection file: it is just starting or ending."""
-
-FINISHED_RUNS = 500
-"""Finished cells whose late output still finds its place."""
 
 CommListener = Callable[[m.CommSent, Sequence[Buffer]], None]
 
@@ -105,7 +97,7 @@ class AsyncCluster:
         self._connection: Connection | None = None
         self._started_here = False
         self._fleet = Fleet()
-        self._runs: OrderedDict[CellId, CellRun] = OrderedDict()
+        self._runs = Runs()
         self._comm_listeners: list[CommListener] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lost: NBClusterError | None = None
@@ -141,28 +133,17 @@ class AsyncCluster:
     async def start(self) -> Self:
         """Start the cluster, or connect to the one of its name, and have at least n engines ready."""
         path = connection_path(self.name)
-        until = time.monotonic() + NAME_PATIENCE
-        while not path.exists() or read_connection_file(path).is_stale():
-            try:
-                await asyncio.to_thread(
-                    start_cluster,
-                    self.name,
-                    idle_timeout=self.idle_timeout,
-                    ends_with_clients=self._is_scripts_own,
-                )
-                self._started_here = True
-            except ClusterExists:  # another process is faster, or an earlier cluster is just ending
-                if time.monotonic() > until:
-                    raise
-                await asyncio.sleep(0.05)
-        await self._attach(path, self._timeout)
+        self._started_here = await ensure_running(
+            path, self.name, idle_timeout=self.idle_timeout, ends_with_clients=self._is_scripts_own
+        )
+        file = read_connection_file(path)
         try:
+            await self._attach(path, self._timeout)
             await self._have(self._n, self._spec, self._timeout)
         except BaseException:
-            if self._started_here:
-                await self.stop(force=True)
-            else:
-                await self.close()
+            await self.close()
+            if self._started_here:  # nothing is left of a start that failed
+                await end_processes(file)
             raise
         return self
 
@@ -233,10 +214,7 @@ class AsyncCluster:
         """
         connection = self.connection
         await connection.ask(m.StopCluster(force), m.Done, timeout=10)
-        directory = Path(connection.file.directory)
-        async with asyncio.timeout(15):
-            while directory.exists() or connection.file.is_supervised():
-                await asyncio.sleep(0.01)
+        await wait_ended(connection.file)
         await self.close()
 
     async def close(self) -> None:
@@ -255,7 +233,7 @@ class AsyncCluster:
     @property
     def unfinished(self) -> list[Future]:
         """The Futures of this client's cells that have not ended."""
-        return [run.future for run in list(self._runs.values()) if not run.done]
+        return self._runs.unfinished
 
     async def status(self, usage: bool = False) -> m.ClusterStatus:
         """Ask what the cluster is at; `usage` also measures memory and CPU of the engines."""
@@ -426,16 +404,15 @@ class AsyncCluster:
             pull=tuple(pull),
         )
         run = CellRun(self, order, single=meant.single)
-        self._runs[order.cell] = run
+        self._runs.add(run)
         try:
             answer = await self.connection.ask(order, m.Accepted, timeout=60)
         except BaseException:
-            self._runs.pop(order.cell, None)
+            self._runs.drop(run)
             raise
         run.accepted(answer.tasks)
         if not silent:
             self.last = run.future
-        self._forget_finished()
         return run
 
     async def cancel(self) -> None:
@@ -490,9 +467,7 @@ class AsyncCluster:
     def _noticed(self, notice: m.Notice, buffers: Sequence[Buffer]) -> None:
         match notice:
             case m.TaskStarted() | m.TaskOutput() | m.InputWanted() | m.TaskDone():
-                run = self._runs.get(notice.cell)
-                if run is not None:
-                    run.handle(notice, buffers)
+                self._runs.handle(notice, buffers)
             case m.CommSent():
                 for listener in self._comm_listeners:
                     listener(notice, buffers)
@@ -506,14 +481,7 @@ class AsyncCluster:
     def _has_lost(self, error: NBClusterError) -> None:
         self._lost = error
         self._fleet.lose(error)
-        for run in list(self._runs.values()):
-            run.lose(error)
-
-    def _forget_finished(self) -> None:
-        surplus = len(self._runs) - FINISHED_RUNS
-        if surplus > 0:
-            for cell in [cell for cell, run in self._runs.items() if run.done][:surplus]:
-                del self._runs[cell]
+        self._runs.lose(error)
 
     def __repr__(self) -> str:
         if self._lost is not None:

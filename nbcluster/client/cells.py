@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -15,9 +16,12 @@ from msgspec import json
 
 from nbcluster.client.futures import CellResult, Future, Unsent, combine, error_of
 from nbcluster.errors import NBClusterError, NotSerializable
-from nbcluster.ids import EngineNumber, TaskId
+from nbcluster.ids import CellId, EngineNumber, TaskId
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Buffer
+
+FINISHED_RUNS = 500
+"""Finished cells whose late output still finds its place."""
 
 KEPT_LATE = 1000
 """Events after the end that are kept for a listener that may still come."""
@@ -276,3 +280,38 @@ class CellRun:
             except NotSerializable as error:  # the cell ran; only its value stays behind
                 values[number] = Unsent(number, result.unsent.get("", str(error)))
         self.future.set_result(next(iter(values.values()), None) if self.single else values)
+
+
+class Runs:
+    """The runs of one client: those that have not ended, and lately ended ones whose late output finds its place."""
+
+    def __init__(self) -> None:
+        self._by_cell: OrderedDict[CellId, CellRun] = OrderedDict()
+
+    @property
+    def unfinished(self) -> list[Future]:
+        """The futures of those that have not ended."""
+        return [run.future for run in list(self._by_cell.values()) if not run.done]
+
+    def add(self, run: CellRun) -> None:
+        """Remember a run."""
+        self._by_cell[run.cell] = run
+        surplus = len(self._by_cell) - FINISHED_RUNS
+        if surplus > 0:
+            for cell in [cell for cell, known in self._by_cell.items() if known.done][:surplus]:
+                del self._by_cell[cell]
+
+    def drop(self, run: CellRun) -> None:
+        """Forget a run that was refused."""
+        self._by_cell.pop(run.cell, None)
+
+    def handle(self, event: CellEvent, buffers: Sequence[Buffer]) -> None:
+        """Hand an event to its run."""
+        run = self._by_cell.get(event.cell)
+        if run is not None:
+            run.handle(event, buffers)
+
+    def lose(self, error: NBClusterError) -> None:
+        """The controller is gone: every open run fails with that."""
+        for run in list(self._by_cell.values()):
+            run.lose(error)

@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, assert_never
 
-import psutil
 import zmq
 from msgspec import DecodeError, json
 
@@ -25,9 +23,8 @@ from nbcluster.controller.executions import Execution
 from nbcluster.controller.orders import Refusal, check_cell, check_signal, split_targets
 from nbcluster.controller.pool import EnginePool, EngineProcess
 from nbcluster.controller.relay import Relay
-from nbcluster.controller.status import engine_status
+from nbcluster.controller.status import Picture
 from nbcluster.core import effects, inputs
-from nbcluster.core.model import EngineState
 from nbcluster.core.scheduler import Scheduler
 from nbcluster.core.targets import parse
 from nbcluster.errors import NBClusterError, UsageError, VersionMismatch
@@ -67,12 +64,10 @@ class Controller:
         self._loop = asyncio.get_running_loop()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._relay = Relay(self._clients, self._pool)
-        self._shown: dict[EngineNumber, tuple[Any, ...]] = {}
-        self._started = time.time()
+        self._picture = Picture(config, self._scheduler, self._pool, self._clients)
         self._idle_timeout = config.idle_timeout
         self._idle_since = self._loop.time()
         self._children: set[asyncio.Task[None]] = set()
-        self._meters: dict[int, psutil.Process] = {}
         self._stopping = False
         self.stopped = asyncio.Event()
 
@@ -181,7 +176,7 @@ class Controller:
                 reason = f"restarted at {time.strftime('%H:%M:%S')} by {self._label(client)}"
                 self._order(inputs.Restart(self._meant(client, targets, failed_too=True), reason), arrival)
             case m.Describe(usage):
-                self._answer(arrival, m.Status(self._status(usage=usage)))
+                self._answer(arrival, m.Status(self._picture.cluster(self._idle_timeout, usage=usage)))
             case m.Complete(targets=targets) | m.Inspect(targets=targets):
                 process = self._process(self._meant(client, targets, any_too=True)[0])
                 self._spawn(self._relay.ask(order, process, lambda reply: self._answer(arrival, reply)))
@@ -209,7 +204,7 @@ class Controller:
                 f"cluster version {m.PROTOCOL_VERSION} (nbcluster {__version__}); restart the cluster"
             )
         self._clients.join(hello, self._loop.time())
-        self._answer(arrival, m.Welcome(self._status(usage=False)))
+        self._answer(arrival, m.Welcome(self._picture.cluster(self._idle_timeout, usage=False)))
 
     def _label(self, client: ClientId) -> str:
         link = self._clients.heard(client, self._loop.time())
@@ -327,7 +322,7 @@ class Controller:
                 dropped = self._clients.take_dropped(cell)
                 self._clients.tell(client, m.TaskDone(cell, task, at, attempt, outcome, dropped))
             case effects.ShowEngine(number, gone):
-                self._show(number, gone)
+                self._picture.show(number, gone=gone)
             case effects.TellAccepted() | effects.TellRefused() | effects.TellEngines():
                 raise AssertionError("answers are given where the order came from")
             case _:
@@ -449,60 +444,6 @@ class Controller:
                 execution.attempt,
                 execution.outcome,
             )
-        )
-
-    # -- what is shown ------------------------------------------------------------------------
-
-    def _engine_status(self, number: EngineNumber, *, usage: bool) -> m.EngineStatus:
-        engine = self._scheduler.engines[number]
-        process = self._pool.by_incarnation.get(engine.incarnation)
-        running = self._scheduler.tasks.get(engine.running) if engine.running is not None else None
-        meter = self._meter(process.pid) if usage and process is not None and process.pid else None
-        return engine_status(engine, process, running, meter)
-
-    def _meter(self, pid: int) -> psutil.Process | None:
-        try:
-            if pid not in self._meters:
-                self._meters[pid] = psutil.Process(pid)
-                self._meters[pid].cpu_percent()  # the first call only starts the measure
-        except psutil.NoSuchProcess:
-            return None
-        return self._meters[pid]
-
-    def _show(self, number: EngineNumber, gone: bool) -> None:
-        """Tell clients of a change of life; going busy and idle again is asked for, not told."""
-        if gone:
-            shown = self._shown.pop(number, None)
-            if shown is not None:
-                last = m.EngineStatus(number, shown[1], "stopping")
-                self._clients.tell_all(m.EngineChanged(last, gone=True))
-            return
-        engine = self._scheduler.engines[number]
-        life = EngineState.IDLE if engine.state is EngineState.BUSY else engine.state
-        key = (life, engine.incarnation, engine.note)
-        if self._shown.get(number) == key:
-            return
-        self._shown[number] = key
-        self._clients.tell_all(m.EngineChanged(self._engine_status(number, usage=False)))
-
-    def _status(self, *, usage: bool) -> m.ClusterStatus:
-        engines = tuple(
-            self._engine_status(number, usage=usage) for number in sorted(self._scheduler.engines)
-        )
-        processes = [process.pid for process in self._pool.by_incarnation.values() if process.pid]
-        return m.ClusterStatus(
-            self._config.name,
-            os.getpid(),
-            socket.gethostname(),
-            self._config.directory,
-            __version__,
-            self._started,
-            self._idle_timeout,
-            engines,
-            self._clients.labels(),
-            self._scheduler.queued,
-            self._scheduler.running,
-            (os.getppid(), os.getpid(), *processes),
         )
 
     def _spawn(self, work: Any) -> None:

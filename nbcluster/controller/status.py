@@ -1,14 +1,89 @@
-"""Puts together what is shown of an engine, from what was decided and what runs. Changes nothing."""
+"""What is shown of a cluster and its engines, put together from what was decided and what runs. Changes nothing."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
+import time
 
 import psutil
 
-from nbcluster.controller.pool import EngineProcess
-from nbcluster.core.model import Engine, Task
+from nbcluster.controller.clients import Clients
+from nbcluster.controller.config import ControllerConfig
+from nbcluster.controller.pool import EnginePool, EngineProcess
+from nbcluster.core.model import Engine, EngineState, Task
+from nbcluster.core.scheduler import Scheduler
+from nbcluster.ids import EngineNumber, Incarnation
+from nbcluster.protocol import messages as m
 from nbcluster.protocol.messages import EngineStatus
+from nbcluster.version import __version__
+
+
+class Picture:
+    """The public picture of a cluster. Remembers what of each engine was told, so that only news is told."""
+
+    def __init__(
+        self, config: ControllerConfig, scheduler: Scheduler, pool: EnginePool, clients: Clients
+    ) -> None:
+        self._config = config
+        self._scheduler = scheduler
+        self._pool = pool
+        self._clients = clients
+        self._started = time.time()
+        self._shown: dict[EngineNumber, tuple[EngineState, Incarnation, str]] = {}
+        self._meters: dict[int, psutil.Process] = {}
+
+    def cluster(self, idle_timeout: float | None, *, usage: bool) -> m.ClusterStatus:
+        """The cluster as a whole; `usage` also measures its engines."""
+        engines = tuple(self._engine(number, usage=usage) for number in sorted(self._scheduler.engines))
+        processes = [process.pid for process in self._pool.by_incarnation.values() if process.pid]
+        self._meters = {pid: meter for pid, meter in self._meters.items() if pid in processes}
+        return m.ClusterStatus(
+            self._config.name,
+            os.getpid(),
+            socket.gethostname(),
+            self._config.directory,
+            __version__,
+            self._started,
+            idle_timeout,
+            engines,
+            self._clients.labels(),
+            self._scheduler.queued,
+            self._scheduler.running,
+            (os.getppid(), os.getpid(), *processes),
+        )
+
+    def show(self, number: EngineNumber, *, gone: bool) -> None:
+        """Tell clients of a change of life; going busy and idle again is asked for, not told."""
+        if gone:
+            shown = self._shown.pop(number, None)
+            if shown is not None:
+                last = m.EngineStatus(number, shown[1], EngineState.STOPPING.value)
+                self._clients.tell_all(m.EngineChanged(last, gone=True))
+            return
+        engine = self._scheduler.engines[number]
+        life = EngineState.IDLE if engine.state is EngineState.BUSY else engine.state
+        news = (life, engine.incarnation, engine.note)
+        if self._shown.get(number) != news:
+            self._shown[number] = news
+            self._clients.tell_all(m.EngineChanged(self._engine(number, usage=False)))
+
+    def _engine(self, number: EngineNumber, *, usage: bool) -> m.EngineStatus:
+        engine = self._scheduler.engines[number]
+        process = self._pool.by_incarnation.get(engine.incarnation)
+        running = self._scheduler.tasks.get(engine.running) if engine.running is not None else None
+        meter = self._meter(process.pid) if usage and process is not None and process.pid else None
+        return engine_status(engine, process, running, meter)
+
+    def _meter(self, pid: int) -> psutil.Process | None:
+        try:
+            if pid not in self._meters:
+                self._meters[pid] = psutil.Process(pid)
+                self._meters[pid].cpu_percent()  # the first call only starts the measure
+        except psutil.NoSuchProcess:
+            return None
+        return self._meters[pid]
 
 
 def engine_status(
