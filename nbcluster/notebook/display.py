@@ -89,6 +89,7 @@ class CellDisplay:
         self._note_at: float | None = None
         self._noted = False
         self._wipe_next: set[Source] = set()
+        self._headed: Source | None = None  # whose rich output came last, under a heading
         self._stale = False
         self._redrawn_at = float("-inf")
         self._out: list[Operation] = []
@@ -260,12 +261,14 @@ class CellDisplay:
     def _draw_rich(self, source: Source, item: Rich) -> None:
         if not item.update:
             self._close_lines(source)
-            if not self._single:
+            if not self._single and self._headed != source:
                 self._emit(source, Show(self._labels.heading(source)))
         shown = Show(
             item.data, item.metadata, self._display_id(source, item.display_id), item.update, item.buffers
         )
         self._emit(source, shown)
+        if not item.update:
+            self._headed = source
 
     def _display_id(self, source: Source, display_id: str | None) -> str | None:
         # The same for every cell, as a later cell may update what this one shows.
@@ -309,6 +312,7 @@ class CellDisplay:
             del self._lines[known]
         self._results = [entry for entry in self._results if entry[0] != source]
         self._picture.remove(source)
+        self._headed = None
         self._stale = True
 
     def _redraw(self, now: float) -> None:
@@ -327,6 +331,8 @@ class CellDisplay:
         return f"{self._labels.line(source, text)}\n"
 
     def _emit(self, source: Source, operation: Operation) -> None:
+        if not isinstance(operation, Show):
+            self._headed = None
         if self._picture is not None:
             self._picture.add(source, operation)
             if self._stale:

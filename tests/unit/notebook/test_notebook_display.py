@@ -264,3 +264,22 @@ def test_waiting_is_explained():
         "waiting: engines 0,1 run [7] since 4 s; engine 3 is not ready yet"
     )
     assert waiting_text([], []) == ""
+
+
+def test_rich_output_of_one_engine_in_a_row_has_one_heading():
+    display = CellDisplay("c1", "k", places(0, 1), single=False)
+    drawn = [
+        operation
+        for event in (
+            shown(0, text_html="<b>"),
+            shown(0, text_html="<i>"),
+            shown(1, text_html="<b>"),
+            shown(0, text_html="<u>"),
+            printed(0, "x\n"),
+            shown(0, text_html="<p>"),
+        )
+        for operation in display.apply(event, (), 0.0)
+        if isinstance(operation, Show)
+    ]
+    texts = [show.data["text/html"] for show in drawn]
+    assert ["engine" in text for text in texts] == [True, False, False, True, False, True, False, True, False]
