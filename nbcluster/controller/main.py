@@ -52,6 +52,7 @@ def run(config: dict[str, Any], supervisor: socket.socket, ready: BinaryIO) -> i
     """
     try:
         options = msgspec.convert(config["options"], ControllerConfig)
+        os.umask(0o077)  # whatever this process makes is its owner's alone
         logging.basicConfig(
             filename=os.path.join(options.directory, "controller.log"),
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",

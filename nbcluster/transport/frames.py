@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import count
 
-from msgspec import DecodeError, Raw, Struct, json
+from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, json
 
 from nbcluster.errors import AuthenticationError
 
@@ -37,7 +37,8 @@ class Header(Struct, omit_defaults=False):
     username: str = ""
     date: str | None = ""
     version: str = WIRE_VERSION
-    subshell_id: str | None = None
+    subshell_id: object = UNSET
+    """Left out unless a subshell is meant: R reads a null as an object and echoes that."""
 
 
 class Message(Struct):
@@ -87,7 +88,7 @@ class Frames:
         metadata: bytes = b"{}",
         idents: Sequence[bytes] = (),
         buffers: Sequence[Buffer] = (),
-        subshell_id: str | None = None,
+        subshell_id: str | UnsetType = UNSET,
     ) -> tuple[str, list[Buffer]]:
         """Return the message id and the frames of a new message."""
         header = Header(

@@ -1,0 +1,74 @@
+"""Frames of the Jupyter wire protocol: what is signed is read once, and nothing else is read."""
+
+from __future__ import annotations
+
+import pytest
+from jupyter_client.session import Session
+from msgspec import json
+
+from nbcluster.errors import AuthenticationError
+from nbcluster.transport.frames import DELIMITER, Frames
+
+KEY = b"the key"
+
+
+def packed(key: bytes = KEY, **more: object) -> list[bytes]:
+    _, frames = Frames(key).pack("kind", b'{"a":1}', idents=[b"who"], buffers=[b"buffer"], **more)  # type: ignore[arg-type]
+    return [bytes(frame) for frame in frames]
+
+
+def test_a_message_comes_as_it_was_sent() -> None:
+    message = Frames(KEY).unpack(packed(msg_id="m1", parent=b'{"msg_id":"p1"}'))
+    assert (message.header.msg_type, message.header.msg_id, message.parent_id) == ("kind", "m1", "p1")
+    assert (message.idents, message.content, message.buffers) == ([b"who"], b'{"a":1}', [b"buffer"])
+
+
+def test_jupyter_client_reads_it_and_we_read_jupyter_client() -> None:
+    session = Session(key=KEY)
+    idents, frames = session.feed_identities(packed())
+    assert session.deserialize(frames)["content"] == {"a": 1}
+    assert idents == [b"who"]
+    theirs = session.serialize(session.msg("kind", {"b": 2}), ident=b"me")
+    assert json.decode(Frames(KEY).unpack(theirs).content) == {"b": 2}
+
+
+def test_no_subshell_is_not_written_and_an_odd_one_is_read() -> None:
+    header = packed()[3]
+    assert b"subshell_id" not in header
+    sender = Frames(KEY)
+    odd = json.decode(header) | {"subshell_id": {}}  # as IRkernel echoes a null
+    parts = [json.encode(odd), b"{}", b"{}", b"{}"]
+    frames = [DELIMITER, sender._sign(parts), *parts]
+    assert Frames(KEY).unpack(frames).header.msg_type == "kind"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: packed(b"another key"), "not signed with this cluster's key"),
+        (lambda f: [*f[:2], b"", *f[3:]], "not signed"),
+        (lambda f: [*f[:6], b'{"a":2}', *f[7:]], "not signed"),
+        (lambda f: f[:5], "cut off: 3 of at least 5"),
+        (lambda f: f[:1], "no Jupyter message"),
+        (lambda f: [], "no Jupyter message"),
+        (lambda f: [b"\x00" * 1000, b"\xff"], "no Jupyter message"),
+    ],
+)
+def test_what_does_not_check_is_refused(spoil, said) -> None:
+    with pytest.raises(AuthenticationError, match=said):
+        Frames(KEY).unpack(spoil(packed()))
+
+
+def test_a_message_is_read_once() -> None:
+    reader, frames = Frames(KEY), packed()
+    reader.unpack(frames)
+    with pytest.raises(AuthenticationError, match="a second time"):
+        reader.unpack(frames)
+    reader.unpack(packed())  # another one is
+
+
+def test_a_signed_header_that_is_no_header_is_refused() -> None:
+    sender = Frames(KEY)
+    parts = [b"[]", b"{}", b"{}", b"{}"]
+    with pytest.raises(AuthenticationError, match="unreadable header"):
+        Frames(KEY).unpack([DELIMITER, sender._sign(parts), *parts])
