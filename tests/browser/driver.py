@@ -176,6 +176,8 @@ class Notebook:
         self.page.wait_for_selector(
             f'body[data-jp-theme-light="{light}"]', state="attached", timeout=PATIENCE
         )
+        # The colours are drawn under a splash screen that fades.
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0, timeout=PATIENCE)
 
     # -- looking ---------------------------------------------------------------------------------
 
