@@ -210,9 +210,11 @@ def full_directory(world: Any) -> Iterator[Path]:
     mount = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True)
     if mount.returncode:
         pytest.skip(f"needs the right to mount: {mount.stderr.decode().strip()}")
-    (place / "filler").write_bytes(b"x" * 4096)
-    yield place
-    subprocess.run(["umount", place], check=True)
+    try:
+        (place / "filler").write_bytes(b"x" * 4096)
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)  # also when a failed test still uses it
 
 
 @pytest.mark.parametrize("variable", ["NBCLUSTER_DIR", "JUPYTER_RUNTIME_DIR"])
