@@ -69,6 +69,10 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
     def start(self) -> None:
         """Start serving, and watch the lifeline."""
         super().start()
+        if self.parent is not None:
+            # traitlets leaves the logger at DEBUG and drops at the handler what was made for nothing: a
+            # twelfth of a short cell's time.
+            self.log.setLevel(self.parent.log_level)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGURG, lambda signum, frame: None)
         if why := seams.why_untested():

@@ -129,9 +129,9 @@ def collect(
             values[name] = dump(namespace[name], PULL_LIMIT, "pull a part of it")
         except Unsent as reason:
             unsent[name] = str(reason)
-    if wishes.want_value:
+    if wishes.want_value and (value := result()) is not None:  # no value is as good as None
         try:
-            values[RESULT] = dump(result(), RESULT_LIMIT, "give it a name and pull it by that")
+            values[RESULT] = dump(value, RESULT_LIMIT, "give it a name and pull it by that")
         except Unsent as reason:
             unsent[RESULT] = str(reason)
     return values, unsent
