@@ -186,7 +186,7 @@ class CellRun:
             return
         if isinstance(event, m.TaskStarted):
             self._running.add(event.task)
-            self.results.setdefault(event.engine, CellResult(event.engine))
+            self.results.setdefault(event.engine, CellResult(event.engine)).notice = event.notice
         elif isinstance(event, m.TaskOutput):
             self._keep(event)
         elif isinstance(event, m.TaskDone):

@@ -132,8 +132,14 @@ class Connection:
             When no answer came in time.
         """
         future = self.post(request, buffers)
-        async with asyncio.timeout(timeout):
-            answer = await future
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await future
+        except TimeoutError:
+            raise TimeoutError(
+                f"the controller of {self.file.name!r} did not answer {type(request).__name__} within "
+                f"{timeout or 0:g} s; `nbcluster logs` shows what it says of itself"
+            ) from None
         if not isinstance(answer, kind):
             raise NBClusterError(
                 f"the controller answered {type(request).__name__} with {type(answer).__name__}"

@@ -59,6 +59,8 @@ class CellResult:
         Its rich outputs in nbformat's form: output_type, data, metadata.
     error : Exception or None
         Why it is not ok.
+    notice : str
+        What the user should know first: that the engine was restarted and lost its names.
     """
 
     engine: int
@@ -69,6 +71,7 @@ class CellResult:
     outputs: list[dict[str, Any]] = field(default_factory=list)
     values: dict[str, bytes] = field(default_factory=dict)
     unsent: dict[str, str] = field(default_factory=dict)
+    notice: str = ""
 
     @property
     def value(self) -> Any:

@@ -94,11 +94,11 @@ class Clients:
             self._by_id[client].received = received
 
     def gone(self, now: float) -> list[ClientId]:
-        """The clients whose process has ended, or that have said nothing for too long."""
+        """The clients whose process has ended, or, where that cannot be seen, that say nothing for too long."""
         return [
             link.id
             for link in self._by_id.values()
-            if now - link.heard > SILENT_AFTER or (link.pid and not is_alive(link.pid))
+            if (not is_alive(link.pid) if link.pid else now - link.heard > SILENT_AFTER)
         ]
 
     def labels(self, *, but: ClientId | None = None) -> tuple[str, ...]:

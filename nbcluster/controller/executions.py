@@ -79,9 +79,9 @@ class Executions:
         return self._by_message.get(msg_id)
 
     def message_of(self, task: TaskId, attempt: int) -> str | None:
-        """The message id of an attempt."""
+        """The message id of an attempt that runs."""
         for msg_id, execution in reversed(self._by_message.items()):
-            if execution.task == task and execution.attempt == attempt:
+            if execution.task == task and execution.attempt == attempt and not execution.told:
                 return msg_id
         return None
 

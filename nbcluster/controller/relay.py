@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from msgspec import Raw, json
@@ -37,17 +38,23 @@ class Relay:
         self._clients = clients
         self._pool = pool
         self._comms: dict[str, tuple[ClientId, EngineProcess]] = {}
+        self._causes: dict[str, Execution] = {}
         self._passed: OrderedDict[str, ClientId] = OrderedDict()
         self._inputs: dict[TaskId, tuple[EngineProcess, Message]] = {}
 
     def forget_client(self, client: ClientId) -> None:
         """A client has gone."""
-        self._comms = {comm: owned for comm, owned in self._comms.items() if owned[0] != client}
+        for comm in [comm for comm, (owner, _) in self._comms.items() if owner == client]:
+            self._forget_comm(comm)
+
+    def _forget_comm(self, comm: str) -> None:
+        self._comms.pop(comm, None)
+        self._causes.pop(comm, None)
 
     def forget_engine(self, engine: EngineProcess) -> None:
         """An engine has gone, and its ends of comms with it."""
         for comm, (client, _) in [entry for entry in self._comms.items() if entry[1][1] is engine]:
-            del self._comms[comm]
+            self._forget_comm(comm)
             content = Raw(json.encode({"comm_id": comm, "data": {}}))
             self._clients.tell(
                 client, m.CommSent(engine.number, engine.incarnation, "comm_close", content, lost=True)
@@ -103,13 +110,17 @@ class Relay:
                 "EngineLost", f"engine {order.engine} is not there; its widget is no longer connected"
             )
         comm_id = _comm_id(bytes(order.content))
+        cause = self._causes.get(comm_id)
         if order.msg_type == "comm_close":
-            self._comms.pop(comm_id, None)
+            self._forget_comm(comm_id)
         else:
             self._comms[comm_id] = (client, process)
         passed = process.link.request(
             "shell", order.msg_type, order.content, metadata=order.metadata, buffers=buffers
         )
+        if cause is not None:
+            # What a callback prints belongs to the cell that made the widget.
+            process.executions.add(passed, replace(cause, client=client, told=True))
         self._passed[passed] = client
         while len(self._passed) > REMEMBERED_COMM_MESSAGES:
             self._passed.popitem(last=False)
@@ -135,7 +146,7 @@ class Relay:
     def asked(self, engine: EngineProcess, message: Message) -> None:
         """Pass a kernel's wish for input to the owner of the cell; end the cell's wait when nobody is there."""
         execution = engine.executions.find(message.parent_id)
-        if execution is None or execution.client not in self._clients:
+        if execution is None or execution.told or execution.client not in self._clients:
             self._pool.interrupt(engine.incarnation, None)
             return
         content = json.decode(message.content)
@@ -158,8 +169,10 @@ class Relay:
             owner = execution.client if execution is not None else self._passed.get(message.parent_id)
             if owner is not None and message.header.msg_type == "comm_open":
                 self._comms[comm_id] = (owner, engine)
+                if execution is not None:
+                    self._causes[comm_id] = execution
         if message.header.msg_type == "comm_close":
-            self._comms.pop(comm_id, None)
+            self._forget_comm(comm_id)
         if owner is not None:
             notice = m.CommSent(
                 engine.number,

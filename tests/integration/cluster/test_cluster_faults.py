@@ -78,9 +78,10 @@ def test_the_next_cell_says_that_the_engine_was_restarted(shared: Cluster) -> No
     assert notices() == ["engine 0 was restarted after it was killed by SIGKILL; its names are lost"]
     assert notices() == [""]
     shared.restart(0)
-    (notice,) = notices()
+    notice = shared[0].execute("1").notice
     assert notice.startswith("engine 0 was restarted at ")
     assert "its names are lost" in notice
+    assert shared[0].execute("1").notice == ""
 
 
 def test_what_waits_for_a_killed_engine_runs_on_the_next_life(shared: Cluster) -> None:

@@ -115,6 +115,29 @@ def test_a_callback_may_make_widgets(page):
     )
 
 
+def test_what_a_callback_prints_lands_in_the_cell_that_made_the_widget(page):
+    made = page.run(
+        "%%distributed 1\n"
+        "import ipywidgets\n"
+        "button = ipywidgets.Button(description='say')\n"
+        "button.on_click(lambda b: print('a callback spoke'))\n"
+        "display(button)"
+    )
+    cell = made[0]["parent_header"]["msg_id"]
+    page.send("comm_msg", view_of(made), data={"method": "custom", "content": {"event": "click"}})
+
+    def heard():
+        return [
+            said
+            for said in page.said
+            if said["parent_header"].get("msg_id") == cell
+            and "a callback spoke" in str(said["content"].get("data", said["content"].get("text", "")))
+        ]
+
+    page.wait_for(heard, "words of the callback in its cell")
+    assert heard()[0]["msg_type"] in ("display_data", "stream")
+
+
 def test_widgets_of_an_engine_that_restarts_are_cut_off_and_others_live_on(page):
     first = view_of(page.run(SLIDER))
     second = view_of(page.run(SLIDER.replace("%%distributed 0", "%%distributed 1")))
