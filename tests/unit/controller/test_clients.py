@@ -1,0 +1,135 @@
+"""Who is connected, what is sent together, and what a client that does not read costs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+
+import pytest
+import zmq
+from msgspec import Raw
+
+from nbcluster.controller import clients as module
+from nbcluster.controller.clients import SILENT_AFTER, Clients
+from nbcluster.ids import CellId, ClientId, EngineNumber, TaskId
+from nbcluster.protocol import codec
+from nbcluster.protocol import messages as m
+from nbcluster.transport.wire import Arrival, Wire
+
+ME = ClientId("me")
+
+
+def hello(client: ClientId = ME, **fields: object) -> m.Hello:
+    return m.Hello(client, "a test", **fields)  # type: ignore[arg-type]
+
+
+def output(text: str, cell: str = "cell") -> m.TaskOutput:
+    return m.TaskOutput(
+        CellId(cell), TaskId("t"), EngineNumber(0), "stream", Raw(b'{"text":"%s"}' % text.encode())
+    )
+
+
+async def between(talk: Callable[[Clients], None], expected: int) -> list[Arrival[m.FromController]]:
+    """Have a controller's end say something to a client over sockets within this process; return what came."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    router, dealer = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
+    dealer.setsockopt(zmq.IDENTITY, ME.encode())
+    router.bind("inproc://clients")
+    dealer.connect("inproc://clients")
+    came: list[Arrival[m.FromController]] = []
+    enough = asyncio.Event()
+
+    def arrived(arrival: Arrival[m.FromController]) -> None:
+        came.append(arrival)
+        if len(came) >= expected:
+            enough.set()
+
+    known = asyncio.Event()
+    there: Wire[m.Request] = Wire(router, b"key", codec.decode_request, lambda _: known.set())
+    here: Wire[m.FromController] = Wire(dealer, b"key", codec.decode_from_controller, arrived)
+    here.send(hello(), msg_id="1")
+    async with asyncio.timeout(10):
+        await known.wait()
+        clients = Clients()
+        clients.wire = there
+        clients.join(hello(), now=0.0)
+        talk(clients)
+        await enough.wait()
+    here.close()
+    there.close()
+    context.destroy(linger=0)
+    return came
+
+
+def test_what_is_said_in_one_turn_goes_as_one_message_in_order() -> None:
+    def talk(clients: Clients) -> None:
+        clients.send(ME.encode(), m.Done(), "request")
+        clients.tell(ME, m.ClusterStopping("first"))
+        clients.tell(ME, m.ClusterStopping("second"))
+
+    [arrival] = asyncio.run(between(talk, 1))
+    assert isinstance(arrival.message, m.Bundle)
+    assert [(part.parent, part.message) for part in arrival.message.parts] == [
+        ("request", m.Done()),
+        ("", m.ClusterStopping("first")),
+        ("", m.ClusterStopping("second")),
+    ]
+
+
+def test_a_single_word_is_no_bundle_and_buffers_keep_their_place() -> None:
+    def talk(clients: Clients) -> None:
+        clients.tell(ME, m.ClusterStopping("before"))
+        clients.tell_output(ME, output("x"), [b"buffer"])
+        clients.tell(ME, m.ClusterStopping("after"))
+
+    before, shown, after = asyncio.run(between(talk, 3))
+    assert before.message == m.ClusterStopping("before")
+    assert isinstance(shown.message, m.TaskOutput)
+    assert [bytes(buffer) for buffer in shown.buffers] == [b"buffer"]
+    assert after.message == m.ClusterStopping("after")
+
+
+def test_output_that_is_not_taken_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UNREAD_LIMIT", 30)
+    dropped: list[int] = []
+
+    def talk(clients: Clients) -> None:
+        for _ in range(3):
+            clients.tell_output(ME, output("0123456789"), [])
+        dropped.append(clients.take_dropped(CellId("cell")))
+        dropped.append(clients.take_dropped(CellId("cell")))
+        clients.acknowledge(ME, 22)
+        clients.tell_output(ME, output("0123456789"), [])
+        dropped.append(clients.take_dropped(CellId("cell")))
+
+    [arrival] = asyncio.run(between(talk, 1))
+    assert isinstance(arrival.message, m.Bundle)
+    assert len(arrival.message.parts) == 2
+    assert dropped == [2, 0, 0]
+
+
+def test_one_that_left_is_told_nothing() -> None:
+    def talk(clients: Clients) -> None:
+        assert clients.leave(ME)
+        assert not clients.leave(ME)
+        clients.tell(ME, m.ClusterStopping("not heard"))
+        clients.tell_output(ME, output("not heard"), [])
+        clients.join(hello(), now=0.0)
+        clients.tell(ME, m.ClusterStopping("heard"))
+
+    [arrival] = asyncio.run(between(talk, 1))
+    assert arrival.message == m.ClusterStopping("heard")
+
+
+def test_one_elsewhere_is_gone_when_silent_and_one_here_when_its_process_is() -> None:
+    clients = Clients()
+    clients.join(hello(ClientId("elsewhere"), host="far", pid=1), now=0.0)
+    clients.join(hello(ClientId("here"), host=socket.gethostname(), pid=os.getpid()), now=0.0)
+    clients.join(hello(ClientId("dead"), host=socket.gethostname(), pid=2**22 + 1), now=0.0)
+    assert clients.gone(1.0) == ["dead"]
+    assert clients.gone(SILENT_AFTER + 1) == ["elsewhere", "dead"]
+    clients.heard(ClientId("elsewhere"), SILENT_AFTER)
+    assert clients.gone(SILENT_AFTER + 1) == ["dead"]
+    assert clients.labels(but=ClientId("here")) == ("a test", "a test")
