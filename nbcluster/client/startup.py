@@ -56,9 +56,6 @@ def start_cluster(
     """
     file = connection_path(name)
     directory = new_directory()
-    start_method = os.environ.get("NBCLUSTER_START_METHOD") or (
-        "fork" if sys.platform.startswith("linux") else "exec"
-    )
     config = {
         "name": name,
         "directory": str(directory),
@@ -68,7 +65,6 @@ def start_cluster(
             "directory": str(directory),
             "connection_file": str(file),
             "transport": os.environ.get("NBCLUSTER_TRANSPORT", "ipc"),
-            "start_method": start_method,
             "idle_timeout": idle_timeout,
             "ends_with_clients": ends_with_clients,
         },

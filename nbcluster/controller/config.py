@@ -14,7 +14,6 @@ class ControllerConfig(Struct, frozen=True):
     directory: str
     connection_file: str
     transport: Literal["ipc", "tcp"] = "ipc"
-    start_method: Literal["fork", "exec"] = "fork"
     idle_timeout: float | None = None
     """Seconds without client and work after which the cluster ends; None: never."""
     ends_with_clients: bool = False

@@ -24,6 +24,7 @@ from nbcluster.controller.orders import Refusal, check_cell, check_signal, split
 from nbcluster.controller.pool import EnginePool, EngineProcess
 from nbcluster.controller.relay import Relay
 from nbcluster.controller.status import Picture
+from nbcluster.controller.watch import Watch
 from nbcluster.core import effects, inputs
 from nbcluster.core.scheduler import Scheduler
 from nbcluster.core.targets import parse
@@ -64,6 +65,7 @@ class Controller:
         self._loop = asyncio.get_running_loop()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._relay = Relay(self._clients, self._pool)
+        self._watch = Watch()
         self._picture = Picture(config, self._scheduler, self._pool, self._clients)
         self._idle_timeout = config.idle_timeout
         self._idle_since = self._loop.time()
@@ -378,6 +380,7 @@ class Controller:
             msg_id,
             Execution(task.owner, task.cell, task.id, effect.engine, effect.incarnation, effect.attempt),
         )
+        self._watch.begin(process)
 
     def _read_log(self, number: EngineNumber | None, lines: int) -> str:
         names = ("controller.log", "supervisor.log") if number is None else (f"engine-{number}.log",)
@@ -409,6 +412,8 @@ class Controller:
 
     def engine_replied(self, engine: EngineProcess, channel: Channel, message: Message) -> None:
         """A kernel answered an execute_request."""
+        if message.header.msg_type == "kernel_info_reply":
+            self._returned(engine.executions.overtaken(message.parent_id))
         if message.header.msg_type != "execute_reply":
             return
         try:

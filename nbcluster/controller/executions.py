@@ -65,6 +65,7 @@ class Executions:
 
     def __init__(self) -> None:
         self._by_message: OrderedDict[str, Execution] = OrderedDict()
+        self._questions: dict[str, str] = {}
 
     def add(self, msg_id: str, execution: Execution) -> None:
         """Remember a request that was sent."""
@@ -88,6 +89,29 @@ class Executions:
     def any_running(self) -> bool:
         """Whether one has not been answered."""
         return any(not execution.told for execution in self._by_message.values())
+
+    def waiting(self) -> str | None:
+        """The message id of the oldest that has not been answered."""
+        return next((msg_id for msg_id, known in self._by_message.items() if not known.told), None)
+
+    def asked_after(self, question: str, msg_id: str) -> None:
+        """Note a question that was sent behind a request."""
+        self._questions[question] = msg_id
+
+    def overtaken(self, question: str) -> Execution | None:
+        """Note the answer to a question; return the execution that it overtook, whose own is lost.
+
+        A kernel answers what came on one channel in its order.
+        """
+        execution = self._by_message.get(self._questions.pop(question, ""))
+        if execution is None or execution.told:
+            return None
+        execution.outcome = execution.outcome or Raised(
+            "ReplyLost",
+            "the kernel has gone on, and its reply to this cell was lost; what the cell printed is all that is known",
+        )
+        execution.idle = True
+        return self._complete(execution)
 
     def started(self, task: TaskId) -> float | None:
         """When a task's latest attempt was sent, in epoch seconds."""

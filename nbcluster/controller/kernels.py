@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
-from typing import Literal
 
 from nbcluster.engine.arguments import kernel_argv
 from nbcluster.errors import UsageError
@@ -33,7 +32,7 @@ class KernelChoice:
     env: dict[str, str] = field(default_factory=dict)
 
 
-def choose_kernel(spec: KernelSpecRef, start_method: Literal["fork", "exec"]) -> KernelChoice:
+def choose_kernel(spec: KernelSpecRef) -> KernelChoice:
     """Find the kernel of a spec.
 
     Raises
@@ -42,9 +41,8 @@ def choose_kernel(spec: KernelSpecRef, start_method: Literal["fork", "exec"]) ->
         When there is no kernelspec of that name; the message names those that there are.
     """
     if not spec.kernel:
-        fork = start_method == "fork"
-        start = () if fork else (sys.executable, "-P", "-m", "nbcluster.engine.boot")
-        return KernelChoice("python", lambda file: (*start, *kernel_argv(str(file))), True, fork, True, True)
+        # Where the supervisor does not fork, it executes the same as a program.
+        return KernelChoice("python", lambda file: kernel_argv(str(file)), True, True, True, True)
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel  # slow, and needed only here
 
     manager = KernelSpecManager()

@@ -128,11 +128,11 @@ class EnginePool:
         LauncherError, UsageError
         """
         self._launcher(spec.launcher)
-        choose_kernel(spec, self._config.start_method)
+        choose_kernel(spec)
 
     def start(self, number: EngineNumber, incarnation: Incarnation, spec: KernelSpecRef) -> None:
         """Start a process; `engine_ready` or `engine_died` follows."""
-        kernel = choose_kernel(spec, self._config.start_method)
+        kernel = choose_kernel(spec)
         directory = Path(self._config.directory)
         key = f"e{incarnation}"
         connection = new_connection(

@@ -134,7 +134,7 @@ def exec_process(order: Spawn, lifeline_fd: int, before_exec: Callable[[], None]
     environment = _environment(order.env)
     argv = list(order.argv)
     if order.fork:
-        argv = [sys.executable, "-m", "nbcluster.engine.boot", *argv]
+        argv = [sys.executable, "-P", "-m", "nbcluster.engine.boot", *argv]
         environment[lifeline.VARIABLE] = str(lifeline_fd)
         environment["NBCLUSTER_PATH"] = os.pathsep.join(order.path)
     log = open_log(order.log)

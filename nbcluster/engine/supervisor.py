@@ -114,7 +114,7 @@ class Supervisor:
     def _exec_controller(self) -> int:
         fds = (self._controllers_end.fileno(), self._ready.fileno(), self._lifeline_write)
         process = subprocess.Popen(
-            [sys.executable, "-m", "nbcluster.engine.boot_controller", *map(str, fds)],
+            [sys.executable, "-P", "-m", "nbcluster.engine.boot_controller", *map(str, fds)],
             stdin=subprocess.PIPE,
             pass_fds=fds,
         )

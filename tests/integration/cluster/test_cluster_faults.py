@@ -19,7 +19,14 @@ import pytest
 from nbcluster import Cluster
 from nbcluster.client import connection
 from nbcluster.core.restarts import LIMIT
-from nbcluster.errors import ControllerLost, EngineErrors, EngineLost, LauncherError, TaskCancelled
+from nbcluster.errors import (
+    ControllerLost,
+    EngineErrors,
+    EngineLost,
+    LauncherError,
+    RemoteError,
+    TaskCancelled,
+)
 from nbcluster.protocol import messages as m
 from nbcluster.testing.waiting import wait_until
 
@@ -316,3 +323,24 @@ def test_a_controller_that_hangs_is_noticed_by_its_silence(monkeypatch: pytest.M
         os.kill(pid, signal.SIGCONT)
     again = Cluster.connect("hangs")  # it had not ended
     again.stop(force=True)
+
+
+LOSE_THE_REPLY = """
+session = get_ipython().kernel.session
+send = session.send
+def lose_one_reply(stream, kind, *args, **kwargs):
+    if kind != "execute_reply":
+        return send(stream, kind, *args, **kwargs)
+    session.send = send
+    return {"content": {"status": "ok"}}
+session.send = lose_one_reply
+print("it ran")
+"""
+
+
+def test_a_reply_that_is_lost_ends_its_cell_all_the_same(shared: Cluster) -> None:
+    result = shared[0].execute(LOSE_THE_REPLY)
+    assert isinstance(result.error, RemoteError)
+    assert result.error.ename == "ReplyLost"
+    assert result.stdout == "it ran\n"
+    assert shared[0].execute("'the next'").value == "the next"

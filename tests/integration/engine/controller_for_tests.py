@@ -25,6 +25,9 @@ def run(config: dict[str, Any], supervisor: socket.socket, ready: BinaryIO) -> i
     while True:
         for key, _ in selector.select():
             data = key.fileobj.recv(65536)  # type: ignore[union-attr]  # only sockets are registered
+            if not data and key.fileobj is supervisor:
+                selector.unregister(supervisor)  # it was killed; this controller goes on
+                continue
             if not data:
                 sys.stderr.write("the test is done\n")
                 return int(options.get("code", 0))

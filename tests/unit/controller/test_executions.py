@@ -99,3 +99,36 @@ def test_values_come_with_the_metadata() -> None:
     outcome = read_outcome(OK, metadata)
     assert isinstance(outcome, Succeeded)
     assert (outcome.values, outcome.unsent) == ({"x": b"\x00\x01"}, {"y": "too large"})
+
+
+def test_a_later_answer_says_that_a_reply_is_lost() -> None:
+    executions = Executions()
+    executions.add("m", execution())
+    assert executions.waiting() == "m"
+    executions.asked_after("question", "m")
+    lost = executions.overtaken("question")
+    assert lost is not None
+    assert isinstance(lost.outcome, Raised)
+    assert lost.outcome.ename == "ReplyLost"
+    assert executions.waiting() is None
+    assert executions.replied("m", OK, b"{}") is None
+
+
+def test_a_later_answer_completes_a_reply_whose_idle_is_lost() -> None:
+    executions = Executions()
+    executions.add("m", execution())
+    executions.asked_after("question", "m")
+    executions.replied("m", OK, b"{}")
+    done = executions.overtaken("question")
+    assert done is not None
+    assert done.outcome == Succeeded(4)
+
+
+def test_an_answer_in_its_order_changes_nothing() -> None:
+    executions = Executions()
+    executions.add("m", execution())
+    executions.asked_after("question", "m")
+    executions.replied("m", OK, b"{}")
+    executions.idled("m")
+    assert executions.overtaken("question") is None
+    assert executions.overtaken("never asked") is None
