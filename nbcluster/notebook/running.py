@@ -160,10 +160,9 @@ class BlockingRun:
 
     def _ask(self, wanted: InputWanted, interrupts: Interrupts) -> None:
         ask = getpass.getpass if wanted.password else builtins.input
-        where = "" if self._run.single else f"[engine {wanted.engine}] "
         try:
             with interrupts.raised():
-                value = ask(f"{where}{wanted.prompt}")
+                value = ask(f"[engine {wanted.engine}] {wanted.prompt}")
         except (EOFError, KeyboardInterrupt):
             self._run.cancel("its question was not answered")
             return

@@ -269,6 +269,22 @@ def test_a_question_is_asked_here_and_says_who_asks(notebook, cluster, monkeypat
     assert run.cancelled == []
 
 
+def test_a_question_of_a_single_engine_says_who_asks_too(notebook, cluster, monkeypatch):
+    run = MemoryRun((1,), single=True)
+    cluster.next_run = lambda order: run
+    prompts = []
+
+    def answer(prompt):
+        prompts.append(prompt)
+        run.feed(done(1))
+        return "answer"
+
+    monkeypatch.setattr("builtins.input", answer)
+    run.feed(asks(1, "name? "))
+    assert notebook.run_cell("%%distributed 1\ninput()").success
+    assert prompts == ["[engine 1] name? "]
+
+
 @pytest.mark.parametrize("refusal", [EOFError, KeyboardInterrupt])
 def test_a_question_that_is_not_answered_cancels_the_cell(notebook, cluster, monkeypatch, refusal):
     run = MemoryRun((0,), single=True)
