@@ -38,7 +38,7 @@ def test_stop_button_interrupts_engines_and_keeps_their_state(notebook):
         1, "KeyboardInterrupt: the cell was interrupted on engines 0,1; engines keep their state"
     )
     nb.wait_for_end(1)
-    assert time.monotonic() - pressed < 5
+    assert time.monotonic() - pressed < 20  # the cell would take 100 s
     nb.picture("stop-button")
     nb.run(2)
     nb.wait_for_text(2, "[0,1] 42")
@@ -59,7 +59,7 @@ def test_tab_offers_names_of_engines_also_while_they_are_busy(notebook):
     pressed = time.monotonic()
     offered = nb.complete(2, 1, 5)
     # 0.3 s for the engine, and what the page takes to draw, on a machine with two cores that it shares.
-    assert time.monotonic() - pressed < 2
+    assert time.monotonic() - pressed < 5
     assert len([text for text in offered if "only_on_engine" in text]) == 2
     nb.page.keyboard.press("Escape")
     nb.do("%cluster cancel busy")

@@ -65,9 +65,9 @@ def test_a_killed_engine_loses_its_cell_and_comes_back_under_its_number(shared: 
     os.kill(pids[0], signal.SIGKILL)
     with pytest.raises(EngineLost, match=r"engine 0 was killed by SIGKILL while it ran"):
         future.result(DEADLINE)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     assert shared[0].execute("'kept' in globals()", check=True).value is False
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert undisturbed.result(DEADLINE) == "undisturbed"
     assert shared[1]["kept"] == 1
     engines = {engine.number: engine for engine in shared.engines}
@@ -215,7 +215,7 @@ def test_a_cell_stuck_in_c_is_given_up_by_force(shared: Cluster) -> None:
     assert shared[1].execute("'not held up'", timeout=5, check=True).value == "not held up"
     began = time.monotonic()
     assert future.cancel(timeout=10, force=True) is True
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20  # the cell sleeps longer
     assert shared[0].execute("'new life'", check=True).value == "new life"
     assert shared[1]["state"] == "kept"
 
@@ -225,7 +225,7 @@ def test_a_cell_stuck_in_c_is_ended_by_a_restart_of_its_engine_alone(shared: Clu
     future = stuck(shared, 0)
     began = time.monotonic()
     assert shared.restart(0) == [0]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     with pytest.raises(EngineLost, match="engine 0 was restarted at"):
         future.result(DEADLINE)
     assert shared.engines[1].pid == pid
@@ -284,7 +284,7 @@ def test_when_controller_or_supervisor_is_killed_every_wait_ends_and_nothing_is_
     for thread in threads:
         thread.join(DEADLINE)
         assert not thread.is_alive()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert len(errors) == len(threads)
     assert [type(error) for error in errors] == [ControllerLost] * len(errors)
     wait_until(lambda: world.leftovers() == "", 5, "everything to end")

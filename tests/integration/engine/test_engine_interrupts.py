@@ -96,7 +96,7 @@ def test_an_aimed_interrupt_stops_its_cell(client: Any, kind: str) -> None:
         begun = time.monotonic()
         assert cell.interrupt()
         content = cell.reply()
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 10  # the cell itself would take a minute or for ever
         assert content["ename"] == "KeyboardInterrupt"
         trace = "\n".join(content["traceback"])
         assert "KeyboardInterrupt" in trace

