@@ -60,6 +60,13 @@ class EngineStatus(Struct, frozen=True):
     note: str = ""
     """Why it is in this state, where that needs a sentence (the stderr of a failed start)."""
 
+    def __repr__(self) -> str:
+        tags = f", tags {', '.join(self.tags)}" if self.tags else ""
+        running = f", runs {self.running!r}" if self.running is not None else ""
+        note = f": {self.note.splitlines()[0]}" if self.note else ""
+        where = f"{self.kernel} on {self.host}, process {self.pid}"
+        return f"<engine {self.number}: {self.state}, {where}{tags}{running}{note}>"
+
 
 class ClusterStatus(Struct, frozen=True):
     """A cluster as a whole."""
@@ -78,6 +85,14 @@ class ClusterStatus(Struct, frozen=True):
     running: int
     pids: tuple[int, ...] = ()
     """Every process of the cluster: supervisor, controller, engines."""
+
+    def __repr__(self) -> str:
+        states = [engine.state for engine in self.engines]
+        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "none"
+        return (
+            f"<cluster {self.name!r} on {self.host}: engines {counts}; {self.running} running, {self.queued} queued; "
+            f"clients: {', '.join(self.clients) or 'none'}>"
+        )
 
 
 class Succeeded(Struct, frozen=True, tag=True):
