@@ -64,15 +64,16 @@ class Frames:
     ----------
     key : bytes
         The key that both ends hold; empty for a kernel that signs nothing.
-    remember : bool
-        Refuse a signature that was seen before.
+    remember : int
+        How many signatures are remembered, so that a replay of one of them is refused. Each takes 200 bytes.
     """
 
-    def __init__(self, key: bytes, *, remember: bool = True) -> None:
+    def __init__(self, key: bytes, *, remember: int = REMEMBERED_SIGNATURES) -> None:
         self._mac = hmac.new(key, digestmod=sha256) if key else None
         self._session = uuid.uuid4().hex
         self._counter = count()
-        self._seen: OrderedDict[bytes, None] | None = OrderedDict() if remember else None
+        self._remember = remember
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
 
     def new_id(self) -> str:
         """A message id that no other message has."""
@@ -147,12 +148,10 @@ class Frames:
             return
         if not hmac.compare_digest(signature, self._sign(parts)):
             raise AuthenticationError("a message came that is not signed with this cluster's key; dropped")
-        if self._seen is None:
-            return
         if signature in self._seen:
             raise AuthenticationError("a message came a second time (a replay); dropped")
         self._seen[signature] = None
-        if len(self._seen) > REMEMBERED_SIGNATURES:
+        if len(self._seen) > self._remember:
             self._seen.popitem(last=False)
 
 

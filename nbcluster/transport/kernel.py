@@ -25,6 +25,9 @@ Channel = Literal["shell", "control"]
 RECONNECT_MS = 5
 """A starting kernel binds within a fraction of a second; libzmq's 100 ms would be felt."""
 
+REMEMBERED_OF_A_KERNEL = 4096
+"""Signatures remembered for each engine: there may be many, each on a private socket of its own."""
+
 IOPUB_PATIENCE = 0.25
 """Seconds before the question is asked again, when the reply came and iopub stayed silent."""
 
@@ -111,7 +114,7 @@ class EngineLink:
         on_stdin: Callable[[Message], None],
     ) -> None:
         self.info = info
-        self._frames = Frames(info.key.encode())
+        self._frames = Frames(info.key.encode(), remember=REMEMBERED_OF_A_KERNEL)
         self._on_reply = on_reply
         self._on_iopub = on_iopub
         self._on_stdin = on_stdin

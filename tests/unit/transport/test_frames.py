@@ -72,3 +72,14 @@ def test_a_signed_header_that_is_no_header_is_refused() -> None:
     parts = [b"[]", b"{}", b"{}", b"{}"]
     with pytest.raises(AuthenticationError, match="unreadable header"):
         Frames(KEY).unpack([DELIMITER, sender._sign(parts), *parts])
+
+
+def test_replays_are_refused_within_what_is_remembered_and_no_more_is_kept() -> None:
+    sender, receiver = Frames(b"key"), Frames(b"key", remember=2)
+    sent = [sender.pack("t", b"{}")[1] for _ in range(3)]
+    for frames in sent:
+        receiver.unpack(frames)
+    for frames in sent[1:]:
+        with pytest.raises(AuthenticationError, match="second time"):
+            receiver.unpack(frames)
+    receiver.unpack(sent[0])
