@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nbcluster.errors import ControllerLost, UnknownCluster
-from nbcluster.transport.rendezvous import list_clusters
 
 if TYPE_CHECKING:
     from nbcluster.client.cluster import Cluster
@@ -57,8 +56,3 @@ def current_cluster(name: str | None = None) -> Cluster:
 def known_clusters() -> list[Cluster]:
     """The clusters that this process has used."""
     return list(_known.values())
-
-
-def running_clusters() -> list[str]:
-    """The names of the clusters of this user that run on this host."""
-    return [cluster.name for cluster in list_clusters()]

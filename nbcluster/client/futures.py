@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import pickle
+import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
@@ -113,9 +115,6 @@ class CellResult:
                 f"{what} came from engine {self.engine} and cannot be loaded here: {type(error).__name__}: {error}"
             ) from error
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(repr(self))
-
     def __repr__(self) -> str:
         state = "ok" if self.ok else f"failed: {self.error}"
         lines = self.stdout.count("\n")
@@ -222,24 +221,31 @@ class Future(concurrent.futures.Future[Any]):
 
     def __await__(self) -> Generator[Any, None, Any]:
         # Cancelling the await does not cancel the cell.
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Any] = loop.create_future()
-
-        def set_done() -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-
-        def tell(_: object) -> None:
-            loop.call_soon_threadsafe(set_done)
-
-        self.tell_when_done(tell)
-        yield from waiter.__await__()
+        yield from wait_done(self).__await__()
         return self.result(0)
 
     def __repr__(self) -> str:
         return f"<Future of {self._run.what}: {self.status}>"
+
+
+async def wait_done(future: Future) -> None:
+    """Wait until a future is done, whatever it holds."""
+    loop = asyncio.get_running_loop()
+    here = threading.get_ident()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def set_done() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    def tell(_: object) -> None:
+        if threading.get_ident() == here:
+            set_done()
+        else:
+            loop.call_soon_threadsafe(set_done)
+
+    future.tell_when_done(tell)
+    await done
 
 
 def combine(results: Mapping[int, CellResult], *, single: bool) -> Exception | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import pickle
-import threading
 from collections.abc import Mapping, Sequence
 from keyword import iskeyword
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from nbcluster.client.cells import CellRun
-from nbcluster.client.futures import Future
+from nbcluster.client.futures import wait_done
 from nbcluster.errors import NotSerializable, RemoteError, UsageError
 
 if TYPE_CHECKING:
@@ -161,23 +159,3 @@ class AsyncView:
         return (
             f"<{type(self).__name__} of {self.targets or 'the default engines'!r} in {self._cluster.name!r}>"
         )
-
-
-async def wait_done(future: Future) -> None:
-    """Wait until a future is done, whatever it holds."""
-    loop = asyncio.get_running_loop()
-    here = threading.get_ident()
-    done: asyncio.Future[None] = loop.create_future()
-
-    def set_done() -> None:
-        if not done.done():
-            done.set_result(None)
-
-    def tell(_: object) -> None:
-        if threading.get_ident() == here:
-            set_done()
-        else:
-            loop.call_soon_threadsafe(set_done)
-
-    future.tell_when_done(tell)
-    await done

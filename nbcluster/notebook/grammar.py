@@ -444,8 +444,3 @@ def _seconds(what: str, text: str) -> float:
     if not math.isfinite(seconds) or seconds <= 0:
         raise UsageError(f"{what} {text}: seconds must be more than 0")
     return seconds
-
-
-def describe_use() -> str:
-    """Return the use of %cluster, one line for each command."""
-    return "\n".join(f"%cluster {use}" for use in VERBS.values())

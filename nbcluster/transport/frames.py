@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import count
 
-from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, json
+from msgspec import UNSET, DecodeError, Struct, UnsetType, json
 
 from nbcluster.errors import AuthenticationError
 
@@ -153,8 +153,3 @@ class Frames:
         self._seen[signature] = None
         if len(self._seen) > self._remember:
             self._seen.popitem(last=False)
-
-
-def raw(content: bytes) -> Raw:
-    """JSON bytes as a value that is written as it stands."""
-    return Raw(content)
