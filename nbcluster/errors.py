@@ -71,6 +71,35 @@ class TaskCancelled(NBClusterError, CancelledError):
     """A task was cancelled before it completed."""
 
 
+class DependencyFailed(NBClusterError):
+    """A task that this one needed did not succeed; that task's own error is the cause."""
+
+
+class ValueReleased(NBClusterError, LookupError):
+    """The value of a task is not kept any more: its Future was dropped, or its engine was lost."""
+
+
+class RemoteTraceback(NBClusterError):
+    """The traceback of an exception as its engine drew it; the cause of the exception that is raised here.
+
+    Parameters
+    ----------
+    text : str
+        The traceback's lines.
+    engine : int or None
+        Number of the engine that raised it.
+    """
+
+    def __init__(self, text: str, engine: int | None = None) -> None:
+        super().__init__(text, engine)
+        self.text = text
+        self.engine = engine
+
+    def __str__(self) -> str:
+        where = "" if self.engine is None else f"on engine {self.engine}\n"
+        return f"{where}{self.text}"
+
+
 class RemoteError(NBClusterError):
     """An exception of the user's code on an engine.
 
@@ -134,6 +163,7 @@ BY_NAME: dict[str, type[NBClusterError]] = {
         ClusterExists,
         ClusterInUse,
         ControllerLost,
+        DependencyFailed,
         EngineLost,
         LauncherError,
         NoEngines,
@@ -142,6 +172,7 @@ BY_NAME: dict[str, type[NBClusterError]] = {
         UnknownCluster,
         UnknownTarget,
         UsageError,
+        ValueReleased,
         VersionMismatch,
     )
 }

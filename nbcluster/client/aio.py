@@ -25,6 +25,7 @@ from nbcluster.client.views import AsyncView, Key
 from nbcluster.core.targets import check_tags, from_python, parse
 from nbcluster.errors import NBClusterError, UsageError
 from nbcluster.ids import CellId, EngineNumber
+from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Buffer
 from nbcluster.transport.rendezvous import connection_path, read_connection_file
@@ -475,6 +476,8 @@ class AsyncCluster:
                 self._fleet.changed(engine, gone=gone)
             case m.ClusterStopping():
                 pass  # the connection makes it a loss
+            case c.CallsBegun() | c.CallsDone() | c.CallOutput() | c.CallReport():
+                raise UsageError("no calls were submitted here")
             case _:
                 assert_never(notice)
 

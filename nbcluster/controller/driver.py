@@ -31,6 +31,7 @@ from nbcluster.core.targets import parse
 from nbcluster.errors import NBClusterError, UsageError, VersionMismatch
 from nbcluster.ids import ClientId, EngineNumber, Incarnation, TaskId
 from nbcluster.launchers.base import Supervisor
+from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Message
 from nbcluster.transport.kernel import Channel
@@ -196,6 +197,17 @@ class Controller:
                 self._answer(arrival, m.Done())
             case m.StopCluster(force):
                 self._stop_ordered(client, force, arrival)
+            case (
+                c.SubmitCalls()
+                | c.ReleaseValues()
+                | c.ForgetKey()
+                | c.FetchValue()
+                | c.ListTasks()
+                | c.ReadHistory()
+                | c.Explain()
+                | c.AskEngines()
+            ):
+                raise Refusal("NotSupported", "this controller takes no calls")
             case _:
                 assert_never(order)
 
@@ -327,6 +339,17 @@ class Controller:
                 self._picture.show(number, gone=gone)
             case effects.TellAccepted() | effects.TellRefused() | effects.TellEngines():
                 raise AssertionError("answers are given where the order came from")
+            case (
+                effects.RunCalls()
+                | effects.TakeBackCalls()
+                | effects.StopCalls()
+                | effects.TellCallsBegun()
+                | effects.TellCallsDone()
+                | effects.DropValues()
+                | effects.ForgetPayloads()
+                | effects.ForgetValues()
+            ):
+                raise AssertionError("no calls were submitted")
             case _:
                 assert_never(effect)
 

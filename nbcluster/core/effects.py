@@ -6,6 +6,8 @@ from msgspec import Struct
 
 from nbcluster.ids import CellId, ClientId, EngineNumber, Incarnation, TaskId
 from nbcluster.protocol.messages import KernelSpecRef, Outcome, SubmitCell, TaskPlace
+from nbcluster.protocol.outcomes import CallOutcome
+from nbcluster.protocol.tasks import CallRef
 
 
 class StartEngine(Struct, frozen=True, tag=True):
@@ -105,6 +107,99 @@ class ShowEngine(Struct, frozen=True, tag=True):
     gone: bool = False
 
 
+# -- calls ------------------------------------------------------------------------------------
+
+
+class InputPlace(Struct, frozen=True):
+    """Where the value of an input is. None: the controller has it."""
+
+    task: TaskId
+    engine: EngineNumber | None
+
+
+class CallRun(Struct, frozen=True):
+    """One attempt to send to an engine."""
+
+    task: TaskId
+    attempt: int
+    inputs: tuple[InputPlace, ...] = ()
+
+
+class RunCalls(Struct, frozen=True, tag=True):
+    """Send calls to an engine, in this order. CallsAnswered or CallsGivenBack follows for each, or EngineDied."""
+
+    engine: EngineNumber
+    incarnation: Incarnation
+    calls: tuple[CallRun, ...]
+
+
+class TakeBackCalls(Struct, frozen=True, tag=True):
+    """Ask an engine to give back those of these that have not begun."""
+
+    engine: EngineNumber
+    incarnation: Incarnation
+    calls: tuple[CallRef, ...]
+
+
+class StopCalls(Struct, frozen=True, tag=True):
+    """Drop these there if they have not begun, interrupt them if they run. CallsAnswered follows for each."""
+
+    engine: EngineNumber
+    incarnation: Incarnation
+    calls: tuple[CallRef, ...]
+
+
+class CallBegin(Struct, frozen=True):
+    """A call that its owner is told of."""
+
+    task: TaskId
+    attempt: int
+
+
+class TellCallsBegun(Struct, frozen=True, tag=True):
+    """Tell the owner that these run."""
+
+    client: ClientId
+    engine: EngineNumber
+    calls: tuple[CallBegin, ...]
+
+
+class CallEnd(Struct, frozen=True):
+    """How a call ended, for good."""
+
+    task: TaskId
+    engine: EngineNumber | None
+    attempt: int
+    outcome: CallOutcome
+
+
+class TellCallsDone(Struct, frozen=True, tag=True):
+    """Tell the owner how its calls ended. Each accepted call is in exactly one such effect (unless nobody listens)."""
+
+    client: ClientId
+    calls: tuple[CallEnd, ...]
+
+
+class DropValues(Struct, frozen=True, tag=True):
+    """Have an engine let go of values."""
+
+    engine: EngineNumber
+    incarnation: Incarnation
+    tasks: tuple[TaskId, ...]
+
+
+class ForgetPayloads(Struct, frozen=True, tag=True):
+    """These calls will not run again: their arguments may go."""
+
+    tasks: tuple[TaskId, ...]
+
+
+class ForgetValues(Struct, frozen=True, tag=True):
+    """Nobody needs the values of these calls, nor asks for them: what the controller keeps of them may go."""
+
+    tasks: tuple[TaskId, ...]
+
+
 Effect = (
     StartEngine
     | StopEngine
@@ -118,4 +213,12 @@ Effect = (
     | TellDone
     | TellEngines
     | ShowEngine
+    | RunCalls
+    | TakeBackCalls
+    | StopCalls
+    | TellCallsBegun
+    | TellCallsDone
+    | DropValues
+    | ForgetPayloads
+    | ForgetValues
 )

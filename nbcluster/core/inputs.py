@@ -5,7 +5,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 from nbcluster.ids import ClientId, EngineNumber, Incarnation, TaskId
+from nbcluster.protocol.calls import CallOptions
 from nbcluster.protocol.messages import KernelSpecRef, Outcome, SubmitCell
+from nbcluster.protocol.outcomes import CallOutcome
+from nbcluster.protocol.tasks import CallRef
 
 
 class EngineReady(Struct, frozen=True, tag=True):
@@ -45,9 +48,13 @@ class TimerFired(Struct, frozen=True, tag=True):
 
 
 class ClientLeft(Struct, frozen=True, tag=True):
-    """A client closed or vanished. Its tasks go on; there is no one to tell."""
+    """A client closed or vanished. Its tasks go on; there is no one to tell.
+
+    One that said goodbye holds nothing any more but by its keys; one that vanished may be a person who comes back.
+    """
 
     client: ClientId
+    goodbye: bool = False
 
 
 class SubmitTasks(Struct, frozen=True, tag=True):
@@ -102,6 +109,98 @@ class Restart(Struct, frozen=True, tag=True):
     reason: str
 
 
-Fact = EngineReady | EngineDied | CellReturned | TimerFired | ClientLeft
-Order = SubmitTasks | Cancel | CancelOwned | Add | Scale | Remove | Restart
+# -- calls ------------------------------------------------------------------------------------
+
+
+class CallOrder(Struct, frozen=True):
+    """A call as the scheduler knows it: everything but its bytes."""
+
+    task: TaskId
+    options: CallOptions
+    function: str
+    """Digest of the function: calls of one function are expected to take alike."""
+    nbytes: int = 0
+    """Size of the arguments."""
+    inputs: tuple[TaskId, ...] = ()
+    after: tuple[TaskId, ...] = ()
+    key: str = ""
+
+
+class SubmitCallOrders(Struct, frozen=True, tag=True):
+    """Run calls. One that cannot be ends at once with Rejected; the others are not affected."""
+
+    client: ClientId
+    calls: tuple[CallOrder, ...]
+
+
+class CallsHaveBegun(Struct, frozen=True, tag=True):
+    """These attempts run now."""
+
+    engine: EngineNumber
+    incarnation: Incarnation
+    calls: tuple[CallRef, ...]
+
+
+class CallReturn(Struct, frozen=True):
+    """What one attempt came to, for the scheduler."""
+
+    task: TaskId
+    attempt: int
+    outcome: CallOutcome
+    seconds: float = 0.0
+    kept_here: bool = True
+    """For Returned: whether the controller has the value itself, so that no engine is needed for it."""
+
+
+class CallsAnswered(Struct, frozen=True, tag=True):
+    """These attempts ended there, in this order."""
+
+    engine: EngineNumber
+    incarnation: Incarnation
+    results: tuple[CallReturn, ...]
+
+
+class CallsGivenBack(Struct, frozen=True, tag=True):
+    """These attempts had not begun there and will not."""
+
+    engine: EngineNumber
+    incarnation: Incarnation
+    calls: tuple[CallRef, ...]
+
+
+class ReleaseCalls(Struct, frozen=True, tag=True):
+    """A client holds these Futures no longer. A value goes when its task has ended and nobody needs it."""
+
+    client: ClientId
+    tasks: tuple[TaskId, ...]
+
+
+class ReleaseKey(Struct, frozen=True, tag=True):
+    """Hold the value of a key no longer."""
+
+    key: str
+
+
+Fact = (
+    EngineReady
+    | EngineDied
+    | CellReturned
+    | TimerFired
+    | ClientLeft
+    | CallsHaveBegun
+    | CallsAnswered
+    | CallsGivenBack
+)
+Order = (
+    SubmitTasks
+    | Cancel
+    | CancelOwned
+    | Add
+    | Scale
+    | Remove
+    | Restart
+    | SubmitCallOrders
+    | ReleaseCalls
+    | ReleaseKey
+)
 Input = Fact | Order

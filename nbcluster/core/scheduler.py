@@ -10,6 +10,9 @@ from nbcluster.core import cells, fleet
 from nbcluster.core.effects import Effect, TellRefused
 from nbcluster.core.inputs import (
     Add,
+    CallsAnswered,
+    CallsGivenBack,
+    CallsHaveBegun,
     Cancel,
     CancelOwned,
     CellReturned,
@@ -17,15 +20,18 @@ from nbcluster.core.inputs import (
     EngineDied,
     EngineReady,
     Input,
+    ReleaseCalls,
+    ReleaseKey,
     Remove,
     Restart,
     Scale,
+    SubmitCallOrders,
     SubmitTasks,
     TimerFired,
 )
 from nbcluster.core.ledger import Ledger
 from nbcluster.core.model import Engine, StartupCell, Task, TaskState
-from nbcluster.errors import NBClusterError
+from nbcluster.errors import NBClusterError, UsageError
 from nbcluster.ids import CellId, ClientId, EngineNumber, TaskId
 
 
@@ -107,6 +113,15 @@ class Scheduler:
                 fleet.remove(ledger, input)
             case Restart():
                 fleet.restart(ledger, input)
+            case (
+                SubmitCallOrders()
+                | CallsHaveBegun()
+                | CallsAnswered()
+                | CallsGivenBack()
+                | ReleaseCalls()
+                | ReleaseKey()
+            ):
+                raise UsageError("calls are not scheduled yet")
             case _:
                 assert_never(input)
 

@@ -12,87 +12,30 @@ from typing import Any
 from msgspec import Raw, Struct, field
 
 from nbcluster.ids import CellId, ClientId, EngineNumber, Incarnation, TaskId
-
-PROTOCOL_VERSION = 1
-"""Raised with every change that an older peer cannot read."""
-
+from nbcluster.protocol.calls import (
+    AskEngines,
+    CallOutput,
+    CallReport,
+    CallsAccepted,
+    CallsBegun,
+    CallsDone,
+    EngineAnswers,
+    Explain,
+    FetchValue,
+    ForgetKey,
+    ListTasks,
+    ReadHistory,
+    Records,
+    ReleaseValues,
+    SubmitCalls,
+    ValueBytes,
+)
+from nbcluster.protocol.status import ClusterStatus as ClusterStatus
+from nbcluster.protocol.status import EngineStatus as EngineStatus
+from nbcluster.protocol.status import KernelSpecRef as KernelSpecRef
+from nbcluster.protocol.version import PROTOCOL_VERSION as PROTOCOL_VERSION
 
 # -- parts of messages ------------------------------------------------------------------------
-
-
-class KernelSpecRef(Struct, frozen=True):
-    """Which kernel an engine runs and how. `kernel` "" is the interpreter that started the cluster."""
-
-    kernel: str = ""
-    tags: tuple[str, ...] = ()
-    resources: dict[str, float] = {}
-    env: dict[str, str] = {}
-    cwd: str = ""
-    path: tuple[str, ...] = ()
-    """Entries that a Python engine puts before its own sys.path."""
-    launcher: str = "local"
-
-
-class EngineStatus(Struct, frozen=True):
-    """One engine as everyone may see it. Memory in bytes, cpu in percent of one core, times in epoch seconds."""
-
-    number: EngineNumber
-    incarnation: Incarnation
-    state: str
-    """starting, idle, busy, restarting, stopping, failed."""
-    name: str = ""
-    host: str = ""
-    pid: int | None = None
-    kernel: str = ""
-    language: str = ""
-    tags: tuple[str, ...] = ()
-    resources: dict[str, float] = {}
-    memory: int | None = None
-    cpu: float | None = None
-    running: str | None = None
-    """What it runs now: the first line of the cell."""
-    running_since: float | None = None
-    starts: int = 0
-    started: float | None = None
-    can_call: bool = False
-    """Whether it loads nbcluster and so carries values and targeted interrupts."""
-    connection_file: str = ""
-    note: str = ""
-    """Why it is in this state, where that needs a sentence (the stderr of a failed start)."""
-
-    def __repr__(self) -> str:
-        tags = f", tags {', '.join(self.tags)}" if self.tags else ""
-        running = f", runs {self.running!r}" if self.running is not None else ""
-        note = f": {self.note.splitlines()[0]}" if self.note else ""
-        where = f"{self.kernel} on {self.host}, process {self.pid}"
-        return f"<engine {self.number}: {self.state}, {where}{tags}{running}{note}>"
-
-
-class ClusterStatus(Struct, frozen=True):
-    """A cluster as a whole."""
-
-    name: str
-    pid: int
-    host: str
-    directory: str
-    version: str
-    started: float
-    idle_timeout: float | None
-    engines: tuple[EngineStatus, ...]
-    clients: tuple[str, ...]
-    """The labels of the connected clients."""
-    queued: int
-    running: int
-    pids: tuple[int, ...] = ()
-    """Every process of the cluster: supervisor, controller, engines."""
-
-    def __repr__(self) -> str:
-        states = [engine.state for engine in self.engines]
-        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "none"
-        return (
-            f"<cluster {self.name!r} on {self.host}: engines {counts}; {self.running} running, {self.queued} queued; "
-            f"clients: {', '.join(self.clients) or 'none'}>"
-        )
 
 
 class Succeeded(Struct, frozen=True, tag=True):
@@ -191,6 +134,15 @@ class SubmitCell(Struct, frozen=True, tag=True):
     """Pickles to bind in the namespace before the code runs."""
     pull: tuple[str, ...] = ()
     """Names whose values are sent home with the outcome."""
+    namespace: str = ""
+    """The named namespace that it runs in; "" is the kernel's own."""
+    live: bool = False
+    """Run at once beside what the engine runs now, in a subshell."""
+    priority: int = 0
+    retries: int = 0
+    """How often it runs again after its own exception."""
+    resources: dict[str, float] = {}
+    """What each engine that runs it must have."""
 
 
 class CancelTasks(Struct, frozen=True, tag=True):
@@ -327,6 +279,14 @@ Request = (
     | ReadLog
     | SetOptions
     | StopCluster
+    | SubmitCalls
+    | ReleaseValues
+    | ForgetKey
+    | FetchValue
+    | ListTasks
+    | ReadHistory
+    | Explain
+    | AskEngines
 )
 
 
@@ -454,8 +414,33 @@ class ClusterStopping(Struct, frozen=True, tag=True):
     reason: str
 
 
-Answer = Welcome | Accepted | Engines | Status | KernelReply | LogText | Done | Refused
-Notice = TaskStarted | TaskOutput | InputWanted | TaskDone | CommSent | EngineChanged | ClusterStopping
+Answer = (
+    Welcome
+    | Accepted
+    | Engines
+    | Status
+    | KernelReply
+    | LogText
+    | Done
+    | Refused
+    | CallsAccepted
+    | ValueBytes
+    | Records
+    | EngineAnswers
+)
+Notice = (
+    TaskStarted
+    | TaskOutput
+    | InputWanted
+    | TaskDone
+    | CommSent
+    | EngineChanged
+    | ClusterStopping
+    | CallsBegun
+    | CallsDone
+    | CallOutput
+    | CallReport
+)
 
 
 class Part(Struct, frozen=True):

@@ -1,0 +1,245 @@
+"""The messages about calls between a client and the controller: many calls in one message, in both directions.
+
+Values and functions are opaque bytes (see payload). Bytes over INLINE_LIMIT ride in frames behind the message,
+in the order in which `sizes` lists them. Knows no sockets.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from nbcluster.ids import EngineNumber, TaskId
+from nbcluster.protocol.outcomes import CallOutcome
+
+INLINE_LIMIT = 65_536
+"""Bytes of one out-of-band buffer that still ride within the message; larger ones get a frame of their own."""
+
+HOME_LIMIT = 65_536
+"""Bytes of a result that ride home with the end of its call; a larger one stays on its engine until asked for."""
+
+KEPT_BY_CONTROLLER = 4_096
+"""Bytes of a result that the controller keeps in place of the engine, so that it outlives the engine."""
+
+
+class CallOptions(Struct, frozen=True, array_like=True):
+    """What the calls of one kind have in common."""
+
+    targets: str = ""
+    """In the grammar of TARGETS; "" is any engine that can call."""
+    label: str = ""
+    """How views name it: the function's name."""
+    retries: int = 0
+    timeout: float | None = None
+    priority: int = 0
+    resources: dict[str, float] = {}
+    namespace: str = ""
+    """The named namespace that it runs in; "" is the kernel's own."""
+    repeatable: bool = True
+    """Whether it may run again, up to three times, when its engine is lost."""
+    pinned: bool = False
+    """It is about one engine (`targets` is its number): it waits its turn there behind cells and never moves."""
+    quiet: bool = False
+    """One of nbcluster's own (push, pull): not in the history, and not what `%debug` opens."""
+    keep: bool = False
+    """Its value stays on the engine however small it is (put)."""
+
+
+class CallSpec(Struct, frozen=True, array_like=True):
+    """One call as a client submits it."""
+
+    task: TaskId
+    options: int
+    """Index into SubmitCalls.options."""
+    function: str
+    """Digest of the function's bytes, which were sent before or come in SubmitCalls.functions."""
+    payload: bytes = b""
+    """The pickled arguments, b"" for none."""
+    sizes: tuple[int, ...] = ()
+    """Lengths of the out-of-band buffers of the arguments, each a frame behind the message."""
+    inputs: tuple[TaskId, ...] = ()
+    """Tasks whose values the arguments name."""
+    after: tuple[TaskId, ...] = ()
+    """Tasks that must succeed first, without their values."""
+    key: str = ""
+    """The user's name for it: its value is held until the key is used again or forgotten."""
+
+
+class SubmitCalls(Struct, frozen=True, tag=True):
+    """Run calls. Answered by CallsAccepted when the controller has room for more, so a client that waits is throttled.
+
+    A call that cannot be (unknown target, no such resource) ends at once with Rejected; the others are not affected.
+    """
+
+    options: tuple[CallOptions, ...]
+    calls: tuple[CallSpec, ...]
+    functions: dict[str, bytes] = {}
+
+
+class CallsAccepted(Struct, frozen=True, tag=True):
+    """The answer to SubmitCalls."""
+
+    count: int
+
+
+class ReleaseValues(Struct, frozen=True, tag=True):
+    """The client holds these Futures no longer: their values may go, when their tasks have ended. Never answered."""
+
+    tasks: tuple[TaskId, ...]
+
+
+class ForgetKey(Struct, frozen=True, tag=True):
+    """Let go of the value held under a key. Refused with KeyError's message when there is none."""
+
+    key: str
+
+
+class FetchValue(Struct, frozen=True, tag=True):
+    """Bring the value of a call that ended. Answered by ValueBytes, or refused with ValueReleased."""
+
+    task: TaskId
+
+
+class ValueBytes(Struct, frozen=True, tag=True):
+    """A value: its pickle, and the lengths of the buffers that come as frames."""
+
+    payload: bytes
+    sizes: tuple[int, ...] = ()
+
+
+class ListTasks(Struct, frozen=True, tag=True):
+    """Ask for records: of tasks in a state ("" is all that are not over), or of those with a key."""
+
+    state: str = ""
+    keyed: bool = False
+    limit: int = 0
+    """At most so many; 0 is all. What was left out is counted in the answer."""
+
+
+class TaskRecord(Struct, frozen=True):
+    """What is known of a task. Times in epoch seconds, sizes in bytes."""
+
+    task: TaskId
+    key: str = ""
+    label: str = ""
+    kind: str = "call"
+    """call or cell."""
+    state: str = ""
+    owner: str = ""
+    engine: EngineNumber | None = None
+    attempt: int = 0
+    submitted: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    seconds: float | None = None
+    nbytes: int | None = None
+    error: str = ""
+    progress: dict[str, Any] = {}
+    """What report() said last."""
+
+
+class Records(Struct, frozen=True, tag=True):
+    """The answer to ListTasks and ReadHistory. `left_out` counts those beyond the limit."""
+
+    records: tuple[TaskRecord, ...]
+    left_out: int = 0
+
+
+class ReadHistory(Struct, frozen=True, tag=True):
+    """Ask for records of tasks that ended, oldest first, from a position on. `limit` 0 is all."""
+
+    state: str = ""
+    label: str = ""
+    since: float = 0.0
+    offset: int = 0
+    limit: int = 0
+
+
+class Explain(Struct, frozen=True, tag=True):
+    """Ask in words why a task (by id or key) is where it is. Answered by LogText."""
+
+    task: str
+
+
+class AskEngines(Struct, frozen=True, tag=True):
+    """Put a question to the agents of engines, which answer while user code computes. Answered by EngineAnswers.
+
+    `question` is a message of protocol.tasks, encoded; the controller does not look into it.
+    """
+
+    question: bytes
+    targets: str = ""
+    timeout: float = 5.0
+    sizes: tuple[int, ...] = ()
+
+
+class EngineAnswers(Struct, frozen=True, tag=True):
+    """What each engine's agent said, encoded; an engine that did not answer in time is listed in `silent`."""
+
+    answers: dict[EngineNumber, bytes]
+    silent: tuple[EngineNumber, ...] = ()
+
+
+class CallBegun(Struct, frozen=True, array_like=True):
+    """A call has been running for a while (short ones end without this)."""
+
+    task: TaskId
+    engine: EngineNumber
+    attempt: int
+    since: float
+    """Epoch seconds."""
+
+
+class CallsBegun(Struct, frozen=True, tag=True):
+    """Notice: these calls run now."""
+
+    calls: tuple[CallBegun, ...]
+
+
+class CallDone(Struct, frozen=True, array_like=True):
+    """How a call ended."""
+
+    task: TaskId
+    engine: EngineNumber | None
+    attempt: int
+    outcome: CallOutcome
+    started: float = 0.0
+    """Epoch seconds; 0 when it never ran."""
+    seconds: float = 0.0
+    payload: bytes | None = None
+    """The pickled value, when it rides home with its end (then it has no frames)."""
+    output: bytes = b""
+    """What it printed and displayed and was not sent before its end: msgpack of a tuple of OutputPiece."""
+
+
+class CallsDone(Struct, frozen=True, tag=True):
+    """Notice: these calls ended. Each accepted call is in exactly one such notice."""
+
+    calls: tuple[CallDone, ...]
+
+
+class CallOutput(Struct, frozen=True, tag=True):
+    """Notice: a call that still runs has printed or displayed; msgpack of a tuple of OutputPiece."""
+
+    task: TaskId
+    engine: EngineNumber
+    attempt: int
+    output: bytes
+
+
+class CallReport(Struct, frozen=True, tag=True):
+    """Notice: what report() said last in a call that runs."""
+
+    task: TaskId
+    engine: EngineNumber
+    values: dict[str, Any]
+
+
+class OutputPiece(Struct, frozen=True, array_like=True):
+    """One piece of a call's output: a stream's text, or a rich output as JSON of an iopub message's content."""
+
+    msg_type: str
+    """stdout, stderr, or an iopub msg_type such as display_data."""
+    text: str = ""
+    content: bytes = b""

@@ -1,0 +1,279 @@
+"""The messages of the task channel, between the controller and the agent of one engine. Knows no sockets.
+
+The agent opens the channel outward, says AgentHello, and answers while user code computes. Every message is
+msgpack in the signed frames of the Jupyter wire format, under the key of the engine's connection file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from nbcluster.ids import Incarnation, TaskId
+from nbcluster.protocol.outcomes import CallOutcome
+from nbcluster.protocol.version import PROTOCOL_VERSION
+
+TASKS_URL = "NBCLUSTER_TASKS"
+"""Environment variable of an engine: the url of the controller's task channel; after a space its Curve key."""
+
+INCARNATION = "NBCLUSTER_INCARNATION"
+"""Environment variable of an engine: its incarnation."""
+
+
+# -- controller to engine ---------------------------------------------------------------------
+
+
+class CallRef(Struct, frozen=True, array_like=True):
+    """One attempt of one call."""
+
+    task: TaskId
+    attempt: int
+
+
+class RunOptions(Struct, frozen=True, array_like=True):
+    """What the calls of one kind have in common."""
+
+    label: str = ""
+    namespace: str = ""
+    quiet: bool = False
+    keep: bool = False
+
+
+class Input(Struct, frozen=True, array_like=True):
+    """A value that a call needs: here (`payload`), in the engine's own store (`here`), or to be asked for by SendMe."""
+
+    task: TaskId
+    payload: bytes | None = None
+    here: bool = False
+
+
+class CallOrder(Struct, frozen=True, array_like=True):
+    """One call to run, in the order of the message."""
+
+    task: TaskId
+    attempt: int
+    options: int
+    """Index into RunCalls.options."""
+    function: str
+    payload: bytes = b""
+    sizes: tuple[int, ...] = ()
+    """Lengths of frames behind the message."""
+    inputs: tuple[Input, ...] = ()
+
+
+class RunCalls(Struct, frozen=True, tag=True):
+    """Run these calls after those before them. `functions` brings what this engine has not been sent yet."""
+
+    options: tuple[RunOptions, ...]
+    calls: tuple[CallOrder, ...]
+    functions: dict[str, bytes] = {}
+    forget: tuple[str, ...] = ()
+    """Digests of functions that may be dropped; the controller will send them again when needed."""
+
+
+class TakeBack(Struct, frozen=True, tag=True):
+    """Give back those of these calls that have not begun. Answered by GaveBack; those that began go on."""
+
+    calls: tuple[CallRef, ...]
+
+
+class StopCalls(Struct, frozen=True, tag=True):
+    """Drop calls that have not begun and interrupt the one that runs. Each is answered in CallsReturned:
+
+    by Withdrawn, or by what it came to if it ended first. Attempts that are not here are passed over.
+    """
+
+    calls: tuple[CallRef, ...]
+
+
+class DropValues(Struct, frozen=True, tag=True):
+    """Nobody needs these values any more."""
+
+    tasks: tuple[TaskId, ...]
+
+
+class SendValue(Struct, frozen=True, tag=True):
+    """Send the value of a task. Answered by ValueSent with the same request number."""
+
+    request: int
+    task: TaskId
+
+
+class TakeValue(Struct, frozen=True, tag=True):
+    """The value that SendMe asked for; `missing` says why there is none."""
+
+    task: TaskId
+    payload: bytes = b""
+    sizes: tuple[int, ...] = ()
+    missing: str = ""
+
+
+class Ask(Struct, frozen=True, tag=True):
+    """A question of a client: an encoded Question. Answered by Answered with the same request number."""
+
+    request: int
+    question: bytes
+    sizes: tuple[int, ...] = ()
+
+
+ToEngine = RunCalls | TakeBack | StopCalls | DropValues | SendValue | TakeValue | Ask
+
+
+# -- engine to controller ---------------------------------------------------------------------
+
+
+class AgentHello(Struct, frozen=True, tag=True):
+    """The first word of an agent."""
+
+    incarnation: Incarnation
+    pid: int
+    python: str
+    """Version of Python as platform.python_version() gives it."""
+    protocol: int = PROTOCOL_VERSION
+
+
+class Begun(Struct, frozen=True, tag=True):
+    """This call has been running for a while (at least 50 ms), since epoch seconds."""
+
+    task: TaskId
+    attempt: int
+    since: float
+
+
+class CallResult(Struct, frozen=True, array_like=True):
+    """How one attempt ended. `payload` is the value when it is at most HOME_LIMIT bytes."""
+
+    task: TaskId
+    attempt: int
+    outcome: CallOutcome
+    started: float = 0.0
+    seconds: float = 0.0
+    payload: bytes | None = None
+    output: bytes = b""
+    """msgpack of a tuple of protocol.calls.OutputPiece; b"" for none."""
+
+
+class CallsReturned(Struct, frozen=True, tag=True):
+    """These attempts ended."""
+
+    results: tuple[CallResult, ...]
+
+
+class GaveBack(Struct, frozen=True, tag=True):
+    """These attempts had not begun and will not."""
+
+    calls: tuple[CallRef, ...]
+
+
+class SendMe(Struct, frozen=True, tag=True):
+    """The engine needs the value of a task for a call that waits here. Answered by TakeValue."""
+
+    task: TaskId
+
+
+class ValueSent(Struct, frozen=True, tag=True):
+    """The value that SendValue asked for; `missing` says why there is none."""
+
+    request: int
+    payload: bytes = b""
+    sizes: tuple[int, ...] = ()
+    missing: str = ""
+
+
+class Printed(Struct, frozen=True, tag=True):
+    """Output of a call that still runs; what is sent here is not in its CallResult."""
+
+    task: TaskId
+    attempt: int
+    output: bytes
+
+
+class Reported(Struct, frozen=True, tag=True):
+    """What report() said last in a call that runs; at most five a second."""
+
+    task: TaskId
+    attempt: int
+    values: dict[str, Any]
+
+
+class Answered(Struct, frozen=True, tag=True):
+    """The answer to Ask: an encoded Reply."""
+
+    request: int
+    reply: bytes
+    sizes: tuple[int, ...] = ()
+
+
+FromEngine = (
+    AgentHello | Begun | CallsReturned | GaveBack | SendMe | ValueSent | Printed | Reported | Answered
+)
+
+
+# -- questions of clients, which pass through the controller unread ---------------------------
+
+
+class DescribeNames(Struct, frozen=True, tag=True):
+    """What names a namespace has: type, shape, size. `names` limits it; () is all that users made."""
+
+    namespace: str = ""
+    names: tuple[str, ...] = ()
+
+
+class NameInfo(Struct, frozen=True, array_like=True):
+    """One name of a namespace. `nbytes` is the size of the value's own data where it can be told cheaply."""
+
+    name: str
+    type: str
+    shape: tuple[int, ...] | None = None
+    nbytes: int | None = None
+    digest: str = ""
+    """Digest of the bytes under which the notebook last shipped it, while it is still that very object."""
+    preview: str = ""
+    """A short repr, for numbers, strings and the like alone."""
+
+
+class NamesDescribed(Struct, frozen=True, tag=True):
+    """The answer to DescribeNames."""
+
+    names: tuple[NameInfo, ...]
+
+
+class ReadNames(Struct, frozen=True, tag=True):
+    """Read values beside what runs (`live`)."""
+
+    names: tuple[str, ...]
+    namespace: str = ""
+
+
+class NamesRead(Struct, frozen=True, tag=True):
+    """The answer to ReadNames: pickles by name, and reasons for those that could not be sent."""
+
+    values: dict[str, bytes]
+    unsent: dict[str, str] = {}
+
+
+class WriteNames(Struct, frozen=True, tag=True):
+    """Bind values beside what runs (`live`), or delete names."""
+
+    values: dict[str, bytes]
+    namespace: str = ""
+    delete: tuple[str, ...] = ()
+    shipped: dict[str, str] = {}
+    """Digests by name, of what the notebook ships of its own accord."""
+
+
+class NamesWritten(Struct, frozen=True, tag=True):
+    """The answer to WriteNames; `failed` says why by name."""
+
+    failed: dict[str, str] = {}
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """The agent could not answer."""
+
+    reason: str
+
+
+Question = DescribeNames | ReadNames | WriteNames
+Reply = NamesDescribed | NamesRead | NamesWritten | Failed

@@ -1,0 +1,4 @@
+"""The version of the messages. Knows none of them."""
+
+PROTOCOL_VERSION = 2
+"""Raised with every change that an older peer cannot read."""
