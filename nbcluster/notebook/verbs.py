@@ -9,8 +9,7 @@ from concurrent.futures import Future
 from typing import Any, assert_never
 
 from nbcluster.errors import UsageError
-from nbcluster.notebook.clusters import ClusterLike, Clusters, RunningCluster
-from nbcluster.notebook.grammar import (
+from nbcluster.notebook.clustergrammar import (
     Add,
     Cancel,
     ClusterOrder,
@@ -24,8 +23,9 @@ from nbcluster.notebook.grammar import (
     Status,
     Stop,
     Use,
-    did_you_mean,
 )
+from nbcluster.notebook.clusters import ClusterLike, Clusters, RunningCluster
+from nbcluster.notebook.grammar import did_you_mean
 from nbcluster.notebook.labels import engines_phrase
 from nbcluster.notebook.tables import engines_line, lifetime, status_text, table
 

@@ -3,8 +3,9 @@
 import pytest
 
 from nbcluster.errors import UsageError
-from nbcluster.notebook import grammar
-from nbcluster.notebook.grammar import CellOptions, parse_cell, parse_cluster, parse_line
+from nbcluster.notebook import clustergrammar
+from nbcluster.notebook.clustergrammar import parse_cluster
+from nbcluster.notebook.grammar import CellOptions, parse_cell, parse_line
 from nbcluster.notebook.words import expand
 
 NAMES = {"n": 3, "chosen": [0, 2], "part": slice(1, None)}
@@ -29,6 +30,13 @@ def fill(word: str) -> str:
         ("--targets=any --timeout=2.5", CellOptions(targets="any", timeout=2.5)),
         ("--as fit --wait", CellOptions(name="fit", wait=True)),
         ("--group same --startup --fail-fast", CellOptions(group="same", startup=True, fail_fast=True)),
+        ("--push x,y --pull z", CellOptions(push=("x", "y"), pull=("z",))),
+        ("--push x, y, x", CellOptions(push=("x", "y"))),
+        ("--scatter v --gather w,u", CellOptions(scatter=("v",), gather=("w", "u"))),
+        ("--ship --live", CellOptions(ship=True, live=True)),
+        ("0 --namespace exp1", CellOptions(targets="0", namespace="exp1")),
+        ("--retries 2 --priority -5", CellOptions(retries=2, priority=-5)),
+        ("--resources gpu=1,memory=2.5", CellOptions(resources={"gpu": 1.0, "memory": 2.5})),
         ("{n}", CellOptions(targets="3")),
         ("{ chosen } --cluster c{n}", CellOptions(targets="0,2", cluster="c3")),
         ("--on {part}", CellOptions(targets="1:")),
@@ -52,6 +60,18 @@ def test_a_cell_line_is_read(line, meant):
         ("--group sane", "did you mean same"),
         ("--as 3x", "no name"),
         ("--as class", "no name"),
+        ("--push 3x", "no name"),
+        ("--pull x,,y", "no name"),
+        ("--scatter lambda", "no name"),
+        ("--namespace a-b", "no name"),
+        ("--retries -1", "0 or more"),
+        ("--retries two", "no whole number"),
+        ("--priority high", "no whole number"),
+        ("--resources gpu", "name=amount"),
+        ("--resources gpu=0", "name=amount"),
+        ("--resources gpu=1,gpu=2", "twice"),
+        ("--live --startup", "write one of them"),
+        ("--push x --push y", "twice"),
         ("0 --on 1", "twice"),
         ("--on 0 -t 1", "twice"),
         ("0 1", "one word too many"),
@@ -91,27 +111,27 @@ def test_code_that_begins_with_a_quote_or_is_missing():
 @pytest.mark.parametrize(
     ("line", "meant"),
     [
-        ("", grammar.Status()),
-        ("start -n 4", grammar.Start(n=4)),
+        ("", clustergrammar.Status()),
+        ("start -n 4", clustergrammar.Start(n=4)),
         (
             "start --name a --kernel bash --tags gpu,big -o idle_timeout=1h -o timeout=5",
-            grammar.Start(
+            clustergrammar.Start(
                 name="a", kernel="bash", tags=("gpu", "big"), options={"idle_timeout": 3600, "timeout": 5}
             ),
         ),
-        ("start -n 0 -o idle_timeout=never", grammar.Start(n=0, options={"idle_timeout": None})),
-        ("connect", grammar.Connect()),
-        ("connect a", grammar.Connect("a")),
-        ("use a", grammar.Use("a")),
-        ("list", grammar.List()),
-        ("add 2 --kernel ir", grammar.Add(2, "ir")),
-        ("scale {n}", grammar.Scale(3)),
-        ("restart 0, 2", grammar.Restart("0,2")),
-        ("interrupt", grammar.Interrupt()),
-        ("cancel fit", grammar.Cancel("fit")),
-        ("set idle_timeout=never", grammar.Set(None)),
-        ("set idle_timeout=30m", grammar.Set(1800)),
-        ("stop --force", grammar.Stop(force=True)),
+        ("start -n 0 -o idle_timeout=never", clustergrammar.Start(n=0, options={"idle_timeout": None})),
+        ("connect", clustergrammar.Connect()),
+        ("connect a", clustergrammar.Connect("a")),
+        ("use a", clustergrammar.Use("a")),
+        ("list", clustergrammar.List()),
+        ("add 2 --kernel ir", clustergrammar.Add(2, "ir")),
+        ("scale {n}", clustergrammar.Scale(3)),
+        ("restart 0, 2", clustergrammar.Restart("0,2")),
+        ("interrupt", clustergrammar.Interrupt()),
+        ("cancel fit", clustergrammar.Cancel("fit")),
+        ("set idle_timeout=never", clustergrammar.Set(None)),
+        ("set idle_timeout=30m", clustergrammar.Set(1800)),
+        ("stop --force", clustergrammar.Stop(force=True)),
     ],
 )
 def test_a_cluster_line_is_read(line, meant):
