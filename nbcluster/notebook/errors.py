@@ -72,6 +72,7 @@ def _with_heading(numbers: Sequence[int], error: BaseException) -> list[str]:
     body = list(error.traceback) if isinstance(error, RemoteError) else traceback_lines(error)
     if isinstance(error, RemoteError) and not body:
         body = [_headline(error.ename, error.evalue)]
+    body += [f"{_BOLD}{note}{_RESET}" for note in getattr(error, "__notes__", ())]
     return [_heading(numbers), *body] if numbers else body
 
 
