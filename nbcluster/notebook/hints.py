@@ -74,7 +74,7 @@ def add_hints(
     ]
     for number, member in members.items():
         name = missing_name(member)
-        if name is None or getattr(member, "__notes__", ()):
+        if name is None or hasattr(member, "__notes__"):
             continue
         hint = _hint(name, states.get(number) if number in lost else None, lost, name in notebook)
         if hint:
