@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from msgspec import json
 
-from nbcluster.client.futures import CellResult, Future, Unsent, combine, error_of
+from nbcluster.client.cellfutures import CellFuture, CellResult, Unsent, combine, error_of
+from nbcluster.client.futures import Future
 from nbcluster.errors import NBClusterError, NotSerializable
 from nbcluster.ids import CellId, EngineNumber, TaskId
 from nbcluster.protocol import messages as m
@@ -58,7 +59,7 @@ class CellRun:
         self.cell = order.cell
         self.single = single
         self.places: tuple[m.TaskPlace, ...] = ()
-        self.future = Future(self)
+        self.future = CellFuture(self)
         self.results: dict[int, CellResult] = {}
         self._order = order
         self._sender = sender

@@ -1,181 +1,174 @@
-"""The Future of a cell, and what one engine made of a cell. Knows the outcome of tasks, not how they travel."""
+"""What every Future of a cluster has: waits that end, callbacks on their own thread, fresh errors. Knows no tasks.
+
+A Future is made for every call, so it costs little: its lock, its waiters and its callbacks are made when
+somebody first asks for them. That needs no lock of its own: whoever waits makes the condition and then looks at the
+state, whoever finishes sets the state and then looks for a condition, so one of the two always sees the other.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import pickle
+import logging
+import sys
 import threading
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, assert_never
+import time
+from collections.abc import Callable, Generator
+from typing import Any, NoReturn
 
 from nbcluster.client import callbacks
-from nbcluster.errors import (
-    EngineErrors,
-    EngineLost,
-    NBClusterError,
-    NotSerializable,
-    RemoteError,
-    TaskCancelled,
-    TaskTimeout,
-)
-from nbcluster.ids import EngineNumber
-from nbcluster.protocol import messages as m
+from nbcluster.errors import NotSerializable, TaskCancelled, UsageError
 
-if TYPE_CHECKING:
-    from nbcluster.client.cells import CellRun
+log = logging.getLogger(__name__)
+
+PENDING = "PENDING"
+FINISHED = "FINISHED"
+"""The two states that a Future of ours has in the eyes of concurrent.futures; `status` tells more."""
+
+SAY_AFTER = 2.0
+"""Seconds of waiting after which it is said what is waited for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unsent:
-    """Stands in a future's result for a value that stayed on its engine.
+class _WhenAsked:
+    """An attribute that is made when it is first asked for; two threads that ask at once get the same."""
 
-    Attributes
-    ----------
-    engine : int
-    reason : str
-        Why it was not sent, and what to do.
-    """
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
 
-    engine: int
-    reason: str
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
 
-    def __repr__(self) -> str:
-        return f"<a value on engine {self.engine} that was not sent: {self.reason}>"
-
-
-@dataclass(slots=True)
-class CellResult:
-    """What one engine made of a cell.
-
-    Attributes
-    ----------
-    engine : int
-        Number of the engine.
-    ok : bool
-        Whether the cell ran to its end.
-    stdout, stderr : str
-        All text that it printed there.
-    outputs : list of dict
-        Its rich outputs in nbformat's form: output_type, data, metadata.
-    error : Exception or None
-        Why it is not ok.
-    notice : str
-        What the user should know first: that the engine was restarted and lost its names.
-    """
-
-    engine: int
-    ok: bool = False
-    error: Exception | None = None
-    stdout: str = ""
-    stderr: str = ""
-    outputs: list[dict[str, Any]] = field(default_factory=list)
-    values: dict[str, bytes] = field(default_factory=dict)
-    unsent: dict[str, str] = field(default_factory=dict)
-    notice: str = ""
-
-    @property
-    def value(self) -> Any:
-        """The value of the cell's last expression, None when there is none.
-
-        Raises
-        ------
-        NotSerializable
-            When the value exists and could not be sent; the message says why.
-        Exception
-            `error`, when the cell failed.
-        """
-        if self.error is not None:
-            raise self.error
-        return self.load("")
-
-    def load(self, name: str) -> Any:
-        """Load a value that was asked for by name; "" is the last expression's.
-
-        Raises
-        ------
-        KeyError
-            When the engine has no such name.
-        NotSerializable
-            When the value could not be sent or does not load here.
-        """
-        reason = self.unsent.get(name)
-        what = repr(name) if name else "the value of the cell's last expression"
-        if reason is not None:
-            if reason.startswith("missing"):
-                raise KeyError(name)
-            raise NotSerializable(f"{what} stays on engine {self.engine}: {reason}")
-        if name not in self.values:
-            return None
-        try:
-            return pickle.loads(self.values[name])  # noqa: S301  # over channels signed with the cluster's key
-        except Exception as error:
-            raise NotSerializable(
-                f"{what} came from engine {self.engine} and cannot be loaded here: {type(error).__name__}: {error}"
-            ) from error
-
-    def __repr__(self) -> str:
-        state = "ok" if self.ok else f"failed: {self.error}"
-        lines = self.stdout.count("\n")
-        return f"<CellResult engine {self.engine}, {state}, {lines} lines, {len(self.outputs)} rich outputs>"
-
-
-def error_of(outcome: m.Outcome, engine: EngineNumber | None) -> Exception | None:
-    """The exception that an outcome stands for."""
-    match outcome:
-        case m.Succeeded():
-            return None
-        case m.Raised(ename, evalue, traceback):
-            return RemoteError(ename, evalue, traceback, engine)
-        case m.Lost(reason):
-            return EngineLost(reason)
-        case m.Cancelled(reason, raised):
-            error: NBClusterError = TaskCancelled(reason)
-        case m.TimedOut(seconds, raised):
-            error = TaskTimeout(
-                f"the cell ran longer than its limit of {seconds:g} s on engine {engine} and was interrupted"
-            )
-        case _:
-            assert_never(outcome)
-    if raised is not None:
-        error.__cause__ = RemoteError(raised.ename, raised.evalue, raised.traceback, engine)
-    return error
+    def __get__(self, future: Any, owner: type | None = None) -> Any:
+        return future.__dict__.setdefault(self._name, self._make())
 
 
 class Future(concurrent.futures.Future[Any]):
-    """The future of a cell on engines; a `concurrent.futures.Future` that can also be awaited.
+    """The future of a call or a cell; a `concurrent.futures.Future` that can also be awaited.
 
-    `result()` is the value of the cell's last expression: bare for one engine named by number or `any`, otherwise
-    a dict by engine number. It raises what the engines raised.
+    `result()` brings the value here, or raises what the work raised. Dropping a Future lets its value go, never its
+    work. Waiting for it can be given up (TimeoutError, Ctrl-C) without any effect on the work; `cancel()` ends that.
     """
 
-    def __init__(self, run: CellRun) -> None:
-        super().__init__()
-        self._run = run
+    _condition = _WhenAsked(threading.Condition)
+    _waiters = _WhenAsked(list)
+    _tells = _WhenAsked(list)
+    _result: Any = None
+    _exception: BaseException | None = None
+
+    def __init__(self) -> None:
+        # Not concurrent.futures' own: it makes a lock and two lists that few Futures ever need.
+        self._state = PENDING
+
+    # -- what is known ------------------------------------------------------------------------
+
+    @property
+    def what(self) -> str:
+        """What it is the Future of, in a few words."""
+        return "some work"
 
     @property
     def status(self) -> str:
         """queued, running, stopping, done, failed or cancelled."""
-        return self._run.status
+        return "done" if self.done() else "queued"
 
     @property
-    def engine(self) -> int | tuple[int, ...] | None:
-        """The engine, or the engines, that run it; None while `any` is not chosen."""
-        return self._run.engine
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that completes it, and on which it cannot be waited for."""
+        return None
 
-    @property
-    def output(self) -> str:
-        """Everything that was printed so far, also what the cell did not show."""
-        return self._run.output
+    def done(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self._state == FINISHED
 
-    @property
-    def results(self) -> Mapping[int, CellResult]:
-        """What each engine made of the cell so far."""
-        return self._run.results
+    def running(self) -> bool:
+        """Whether an engine is at it."""
+        return not self.done() and self.status in ("running", "stopping")
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled before it completed."""
+        return self.done() and isinstance(self._error(), TaskCancelled)
+
+    # -- waiting ------------------------------------------------------------------------------
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Return the value, or raise what the work raised.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait for it.
+
+        Raises
+        ------
+        TimeoutError
+            When the wait was given up; the work goes on.
+        UsageError
+            On the thread that would have to bring it, where the wait could never end.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        self.wait_done(timeout)
+        error = self._error()
+        if error is not None:
+            self._raise(error)
+        return self._value(until)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return what the work raised, None when it returned; waits like `result`."""
+        self.wait_done(timeout)
+        return self._error()
+
+    def wait_done(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, whatever it holds.
+
+        Raises
+        ------
+        TimeoutError
+            When the wait was given up.
+        """
+        if self._state == FINISHED:
+            return
+        self._refuse_wait_on_its_loop()
+        try:
+            self._wait(timeout)
+        except KeyboardInterrupt:
+            say(f"stopped waiting for {self.what}, which goes on; .cancel() of its Future cancels it")
+            raise
+
+    def _wait(self, timeout: float | None) -> None:
+        condition = self._condition
+        until = None if timeout is None else time.monotonic() + timeout
+        if timeout is None or timeout > SAY_AFTER:
+            with condition:
+                if self._state == FINISHED or condition.wait(SAY_AFTER):
+                    return
+            say(f"waiting for {self._why_waiting()}")
+        with condition:
+            while self._state != FINISHED:
+                left = None if until is None else until - time.monotonic()
+                if left is not None and left <= 0:
+                    raise TimeoutError(
+                        f"gave up after waiting {timeout:g} s for {self.what}, which goes on ({self.status})"
+                    )
+                condition.wait(left)
+
+    def _refuse_wait_on_its_loop(self) -> None:
+        loop = asyncio._get_running_loop()
+        if loop is not None and loop is self.loop:
+            raise UsageError(
+                f"waiting for {self.what} on the thread that would have to bring its result, where the wait could "
+                "never end: await the Future there, or wait on another thread"
+            )
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        # Cancelling the await does not cancel the work.
+        yield from wait_done(self).__await__()
+        yield from self._bring().__await__()
+        return self.result(0)
+
+    # -- ends ---------------------------------------------------------------------------------
 
     def cancel(self, timeout: float = 5, force: bool = False) -> bool:
-        """Cancel what waits and interrupt what runs, and wait for the engines' word.
+        """Withdraw what waits and interrupt what runs, and wait for the engine's word.
 
         Parameters
         ----------
@@ -187,22 +180,21 @@ class Future(concurrent.futures.Future[Any]):
         Returns
         -------
         bool
-            True only when the cell will not complete.
+            True only when the work will not complete.
         """
         if self.done():
             return self.cancelled()
-        self._run.cancel("cancelled by its owner", force=force)
-        try:
-            self.exception(timeout)
-        except concurrent.futures.CancelledError:
-            return True
-        except concurrent.futures.TimeoutError:
-            return False
+        self.ask_to_stop("cancelled by its owner", force=force)
+        loop = asyncio._get_running_loop()
+        if loop is None or loop is not self.loop:  # there the engine's word comes later
+            try:
+                self.wait_done(timeout)
+            except TimeoutError:
+                return False
         return self.cancelled()
 
-    def cancelled(self) -> bool:
-        """Whether it was cancelled before it completed."""
-        return self.done() and isinstance(self._error(), TaskCancelled)
+    def ask_to_stop(self, reason: str, *, force: bool = False) -> None:
+        """Ask that it be withdrawn or interrupted; does not wait."""
 
     def add_done_callback(self, fn: Callable[[Any], object]) -> None:
         """Have a function called with this future when it is done, on a thread for callbacks, where it may wait."""
@@ -210,22 +202,84 @@ class Future(concurrent.futures.Future[Any]):
 
     def tell_when_done(self, tell: Callable[[Any], object]) -> None:
         """Have a function called at once when it is done, on whatever thread that is; it must not wait."""
-        super().add_done_callback(tell)
+        self._tells.append(tell)
+        if self._state == FINISHED:
+            self._tell_all()
+        else:
+            self._hold()
 
-    def running(self) -> bool:
-        """Whether an engine is at it."""
-        return not self.done() and self.status in ("running", "stopping")
+    def set_result(self, result: Any) -> None:
+        """Complete it with a value."""
+        self._refuse_a_second_end()
+        self._result = result
+        self._finish(failed=False)
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """Complete it with an error."""
+        self._refuse_a_second_end()
+        self._exception = exception
+        self._finish(failed=True)
+
+    def _refuse_a_second_end(self) -> None:
+        if self._state == FINISHED:
+            raise concurrent.futures.InvalidStateError(f"{self!r} has ended already")
+
+    def _finish(self, *, failed: bool) -> None:
+        self._state = FINISHED
+        asked_for = self.__dict__
+        if "_condition" in asked_for:
+            with self._condition:
+                for waiter in self._waiters:
+                    (waiter.add_exception if failed else waiter.add_result)(self)
+                self._condition.notify_all()
+        if "_tells" in asked_for:
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        tells = self._tells
+        while tells:
+            try:
+                tell = tells.pop(0)
+            except IndexError:  # another thread was quicker: each is told once
+                return
+            try:
+                tell(self)
+            except Exception:
+                log.exception("%r could not tell %r that it has ended", self, tell)
+
+    # -- what kinds of Future do in their own way ---------------------------------------------
 
     def _error(self) -> BaseException | None:
-        return self.exception(0)
+        """What it failed with; asked when it is done."""
+        return self._exception
 
-    def __await__(self) -> Generator[Any, None, Any]:
-        # Cancelling the await does not cancel the cell.
-        yield from wait_done(self).__await__()
-        return self.result(0)
+    def _value(self, until: float | None) -> Any:
+        """Its value; asked when it is done and has not failed. `until` is monotonic."""
+        return self._result
+
+    async def _bring(self) -> None:
+        """Bring what `_value` needs."""
+
+    def _hold(self) -> None:
+        """Stay until done, though nobody else may hold it: somebody is to be told."""
+
+    def _why_waiting(self) -> str:
+        return f"{self.what} ({self.status})"
+
+    def _raise(self, error: BaseException) -> NoReturn:
+        try:
+            # Each raise appends to the traceback that the error has: begin anew each time.
+            raise error.with_traceback(None)
+        finally:
+            del error, self
+
+    def __reduce__(self) -> Any:
+        raise NotSerializable(
+            f"the Future of {self.what} cannot be sent to another process; send its result()"
+        )
 
     def __repr__(self) -> str:
-        return f"<Future of {self._run.what}: {self.status}>"
+        return f"<Future of {self.what}: {self.status}>"
 
 
 async def wait_done(future: Future) -> None:
@@ -244,18 +298,13 @@ async def wait_done(future: Future) -> None:
         else:
             loop.call_soon_threadsafe(set_done)
 
+    if future.done():
+        return
     future.tell_when_done(tell)
     await done
 
 
-def combine(results: Mapping[int, CellResult], *, single: bool) -> Exception | None:
-    """The one error of a cell on several engines: that of the only one, or the group of all."""
-    errors = {number: result.error for number, result in sorted(results.items()) if result.error is not None}
-    if not errors:
-        return None
-    if single or len(results) == 1:
-        return next(iter(errors.values()))
-    if all(isinstance(error, TaskCancelled) for error in errors.values()):
-        return next(iter(errors.values()))
-    where = f"{len(errors)} of {len(results)} engines" if len(errors) < len(results) else "every engine"
-    return EngineErrors(f"the cell failed on {where}", errors)
+def say(text: str) -> None:
+    """Tell whoever waits, on stderr."""
+    sys.stderr.write(f"nbcluster: {text}\n")
+    sys.stderr.flush()
