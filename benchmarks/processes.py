@@ -38,14 +38,18 @@ def pss_bytes(run_id: str, without: int) -> int:
     """Return the proportional set size of all processes but one: shared pages are counted once."""
     total = 0
     for process in all_processes(run_id):
-        if process.pid == without:
-            continue
-        try:
-            lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+        if process.pid != without:
+            total += pss_of(process.pid)
     return total
+
+
+def pss_of(pid: int) -> int:
+    """Return the proportional set size of one process in bytes; 0 when it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def end_all(run_id: str) -> int:

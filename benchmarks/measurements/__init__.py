@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from benchmarks.measurements import (
     added_engines,
+    cancelled,
     idle,
     import_time,
     interrupts,
+    killed_calls,
     kills,
+    map_items,
+    million,
+    one_call,
     one_engine,
+    outstanding,
     printing,
     start,
+    throughput,
     two_engines,
+    variable,
 )
 from benchmarks.measurements.base import Measurement
 
@@ -27,5 +35,13 @@ MEASUREMENTS: dict[str, Measurement] = {
         kills,
         idle,
         import_time,
+        throughput,
+        outstanding,
+        one_call,
+        variable,
+        map_items,
+        million,
+        killed_calls,
+        cancelled,
     )
 }

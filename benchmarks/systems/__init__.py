@@ -35,5 +35,6 @@ SYSTEMS = {
         Entry("ipyparallel", "ipyparallel", "with_ipyparallel"),
         Entry("dask", "distributed", "with_dask"),
         Entry("ray", "ray", "with_ray"),
+        Entry("processpool", "concurrent.futures", "with_processpool"),
     )
 }

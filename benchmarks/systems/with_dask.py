@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from typing import Any
 
-
-def nothing() -> None:
-    """Do what a cell of `pass` does."""
+from benchmarks import work
 
 
 class Driver:
@@ -29,7 +28,8 @@ class Driver:
 
     def do_nothing(self, engines: int) -> None:
         futures = [
-            self.client.submit(nothing, workers=[worker], pure=False) for worker in self.workers[:engines]
+            self.client.submit(work.nothing, workers=[worker], pure=False)
+            for worker in self.workers[:engines]
         ]
         self.client.gather(futures)
 
@@ -55,6 +55,15 @@ class Driver:
                 if address not in known
             ]
             if fresh:
-                self.client.submit(nothing, workers=fresh, pure=False).result()
+                self.client.submit(work.nothing, workers=fresh, pure=False).result()
                 return time.perf_counter() - begun
             time.sleep(0.005)
+
+    def submit(self, count: int) -> list[Any]:
+        return [self.client.submit(work.nothing, pure=False) for _ in range(count)]
+
+    def gather(self, handles: list[Any]) -> list[Any]:
+        return self.client.gather(handles)
+
+    def submit_naps(self, count: int, seconds: float) -> list[Any]:
+        return [self.client.submit(work.nap, seconds, pure=False) for _ in range(count)]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
+from typing import Any
+
+from benchmarks import work
+from benchmarks.chunks import chunksize
 
 
 class Driver:
@@ -63,3 +67,19 @@ class Driver:
         except RemoteError:
             return None  # a NameError there
         return kept
+
+    def submit(self, count: int) -> list[Any]:
+        view = self.client.load_balanced_view()
+        return [view.apply_async(work.nothing) for _ in range(count)]
+
+    def gather(self, handles: list[Any]) -> list[Any]:
+        return [handle.get() for handle in handles]
+
+    def set_and_get(self, value: int) -> int:
+        view = self.client[0]
+        view.push({"variable": value}, block=True)
+        return view.pull("variable", block=True)
+
+    def map_squares(self, count: int) -> int:
+        view = self.client.load_balanced_view()
+        return sum(view.map_sync(work.square, range(count), chunksize=chunksize(count, len(self.client))))

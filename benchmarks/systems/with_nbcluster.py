@@ -7,7 +7,10 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from benchmarks import work
 
 
 class Driver:
@@ -71,6 +74,39 @@ class Driver:
                 continue  # the cell was on its way to the engine that died
             if answer and answer[-1].isdigit() and int(answer[-1]) != before:
                 return time.perf_counter() - begun
+
+    def submit(self, count: int) -> list[Any]:
+        return [self.cluster.submit(work.nothing) for _ in range(count)]
+
+    def gather(self, handles: list[Any]) -> list[Any]:
+        return [future.result() for future in handles]
+
+    def hold(self, engines: int, path: str) -> list[Any]:
+        return [self.cluster.submit(work.hold, path) for _ in range(engines)]
+
+    def submit_naps(self, count: int, seconds: float) -> list[Any]:
+        return [self.cluster.submit(work.nap, seconds) for _ in range(count)]
+
+    def set_and_get(self, value: int) -> int:
+        view = self.cluster[0]
+        view["variable"] = value
+        return view["variable"]
+
+    def map_squares(self, count: int) -> int:
+        return sum(self.cluster.map(work.square, range(count)))
+
+    def pids(self) -> dict[str, list[int]]:
+        status = self.cluster.status()
+        engines = [engine.pid for engine in status.engines if engine.state in ("idle", "busy", "ready")]
+        return {"client": [os.getpid()], "controller": [status.pid], "engine": engines}
+
+    def cancel_running(self, path: str) -> float:
+        future = self.cluster.submit(work.spin, path)
+        while not Path(path).exists():
+            time.sleep(0.001)
+        begun = time.perf_counter()
+        assert future.cancel(timeout=30), f"an endless call was not cancelled: {future!r}"
+        return time.perf_counter() - begun
 
 
 def _texts(run: Any) -> Iterator[tuple[float, str]]:

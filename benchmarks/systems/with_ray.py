@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
+from pathlib import Path
 from typing import Any
+
+from benchmarks import work
 
 
 class Driver:
@@ -24,7 +28,16 @@ class Driver:
             def nothing(self) -> None:
                 """Do what a cell of `pass` does."""
 
+            def set(self, value: int) -> None:
+                """Keep a value."""
+                self.value = value
+
+            def get(self) -> int:
+                """Return it."""
+                return self.value
+
         self.engine = ray.remote(num_cpus=0)(Engine)
+        self.nothing, self.nap, self.spin = map(ray.remote, (work.nothing, work.nap, work.spin))
         self.actors: list[Any] = []
         self.add(n)
 
@@ -37,3 +50,29 @@ class Driver:
     def add(self, n: int) -> None:
         self.actors += [self.engine.remote() for _ in range(n)]
         self.do_nothing(len(self.actors))
+
+    def submit(self, count: int) -> list[Any]:
+        return [self.nothing.remote() for _ in range(count)]
+
+    def gather(self, handles: list[Any]) -> list[Any]:
+        return self.ray.get(handles)
+
+    def submit_naps(self, count: int, seconds: float) -> list[Any]:
+        return [self.nap.remote(seconds) for _ in range(count)]
+
+    def set_and_get(self, value: int) -> int:
+        actor = self.actors[0]
+        self.ray.get(actor.set.remote(value))
+        return self.ray.get(actor.get.remote())
+
+    def cancel_running(self, path: str) -> float:
+        sent = self.spin.remote(path)
+        while not Path(path).exists():
+            time.sleep(0.001)
+        begun = time.perf_counter()
+        self.ray.cancel(sent)
+        try:
+            self.ray.get(sent)
+        except self.ray.exceptions.TaskCancelledError:
+            return time.perf_counter() - begun
+        raise AssertionError("an endless call returned")
