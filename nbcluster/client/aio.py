@@ -356,6 +356,7 @@ class AsyncCluster:
         want_value: bool = False,
         push: Mapping[str, bytes] | None = None,
         pull: Sequence[str] = (),
+        origin: m.Origin | None = None,
     ) -> CellRun:
         """Send a cell; return when the controller has accepted it.
 
@@ -382,6 +383,8 @@ class AsyncCluster:
             Pickled values to bind before it runs.
         pull : sequence of str
             Names whose values to send home after it.
+        origin : Origin, optional
+            What errors in it name; by default the engine's own count of cells.
 
         Raises
         ------
@@ -403,6 +406,7 @@ class AsyncCluster:
             want_value=want_value,
             push=dict(push or {}),
             pull=tuple(pull),
+            origin=origin,
         )
         run = CellRun(self, order, single=meant.single)
         self._runs.add(run)

@@ -223,6 +223,7 @@ class Cluster:
         want_value: bool = False,
         push: Mapping[str, bytes] | None = None,
         pull: Sequence[str] = (),
+        origin: m.Origin | None = None,
     ) -> CellRun:
         """Send a cell; return when the controller has accepted it. See `AsyncCluster.send_cell`."""
         work = self._twin.send_cell(
@@ -237,6 +238,7 @@ class Cluster:
             want_value=want_value,
             push=push,
             pull=pull,
+            origin=origin,
         )
         return portal().call(work)
 

@@ -13,6 +13,7 @@ import cloudpickle
 from nbcluster.client.cells import CellRun
 from nbcluster.client.futures import wait_done
 from nbcluster.errors import NotSerializable, RemoteError, UsageError
+from nbcluster.protocol.origin import Origin
 
 if TYPE_CHECKING:
     from nbcluster.client.aio import AsyncCluster
@@ -76,7 +77,9 @@ class AsyncView:
         -------
         CellResult, dict of int to CellResult, or Future
         """
-        run = await self._cluster.send_cell(code, self.targets, timeout=timeout, want_value=True)
+        run = await self._cluster.send_cell(
+            code, self.targets, timeout=timeout, want_value=True, origin=Origin("In", "view.execute(...)")
+        )
         if not wait:
             return run.future
         return await self._results(run, check=check)
@@ -88,7 +91,9 @@ class AsyncView:
             code = path.read_text()
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-        run = await self._cluster.send_cell(code, self.targets, label=path.name)
+        run = await self._cluster.send_cell(
+            code, self.targets, label=path.name, origin=Origin("File", str(path))
+        )
         if not wait:
             return run.future
         return await self._results(run, check=check)

@@ -385,6 +385,8 @@ class Controller:
         ours: dict[str, Any] = {}
         if process.can_call:
             ours = {"push": order.push, "pull": order.pull, "want_value": order.want_value}
+            if order.origin is not None:
+                ours["origin"] = order.origin
         msg_id = process.link.request(
             "shell",
             "execute_request",

@@ -28,6 +28,7 @@ from nbcluster.engine import lifeline, seams, strays, values
 from nbcluster.engine.gate import Gate
 from nbcluster.engine.parents import ThreadParents
 from nbcluster.engine.shell import EngineShell
+from nbcluster.engine.sources import CellCompiler
 from nbcluster.errors import NotSerializable
 
 FEATURE = "nbcluster"
@@ -50,6 +51,7 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
     """An engine."""
 
     shell_class = Type(EngineShell)
+    compiler_class = Type(CellCompiler)
     control_msg_types = [*IPythonKernel.control_msg_types, "interrupt_task_request"]  # noqa: RUF012  # as the base has it
 
     def __init__(self, **kwargs: Any) -> None:
@@ -214,15 +216,16 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
                         self.shell.user_ns[name] = values.load(name, text)
             except (NotSerializable, ValidationError, KeyboardInterrupt) as error:
                 return self._fail(error)
-            reply: Message = await super().do_execute(
-                code,
-                silent,
-                store_history,
-                user_expressions,
-                allow_stdin,
-                cell_meta=cell_meta,
-                cell_id=cell_id,
-            )
+            with self.shell.compile.cell(wishes.origin):
+                reply: Message = await super().do_execute(
+                    code,
+                    silent,
+                    store_history,
+                    user_expressions,
+                    allow_stdin,
+                    cell_meta=cell_meta,
+                    cell_id=cell_id,
+                )
             outcome, self.shell.last_outcome = self.shell.last_outcome, None
             if reply["status"] == "ok" and (wishes.pull or wishes.want_value):
                 result = None if outcome is None else outcome.result

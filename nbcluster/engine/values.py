@@ -14,6 +14,7 @@ import cloudpickle
 from msgspec import Struct, convert
 
 from nbcluster.errors import NotSerializable
+from nbcluster.protocol.origin import Origin
 
 PULL_LIMIT = 64 << 20
 """Bytes of a value that was asked for by name."""
@@ -31,6 +32,7 @@ class Wishes(Struct, frozen=True):
     push: dict[str, str] = {}
     pull: tuple[str, ...] = ()
     want_value: bool = False
+    origin: Origin | None = None
 
 
 class Unsent(Exception):

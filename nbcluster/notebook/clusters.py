@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 
 from nbcluster.notebook.running import CellRun
 from nbcluster.protocol.messages import ClusterStatus, CommSent, EngineStatus
+from nbcluster.protocol.origin import Origin
 
 
 class ClusterLike(Protocol):
@@ -35,6 +36,7 @@ class ClusterLike(Protocol):
         fail_fast: bool = False,
         startup: bool = False,
         want_value: bool = False,
+        origin: Origin | None = None,
     ) -> CellRun:
         """Send a cell."""
 

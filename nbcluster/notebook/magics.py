@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from IPython.core.magic import no_var_expand
 
+from nbcluster.notebook.clustergrammar import parse_cluster
 from nbcluster.notebook.clusters import ClientClusters, ClusterLike, Clusters
 from nbcluster.notebook.comms import Proxies
 from nbcluster.notebook.display import CellDisplay
 from nbcluster.notebook.errors import CellInterrupted
-from nbcluster.notebook.grammar import CellOptions, parse_cell, parse_cluster, parse_line
+from nbcluster.notebook.grammar import CellOptions, parse_cell, parse_line
 from nbcluster.notebook.late import Follower, LateOutput, UntilNextCell
 from nbcluster.notebook.publishers import CellSlot, TerminalPublisher, has_front_end, publisher_for
 from nbcluster.notebook.running import BlockingRun, CellRun, Interrupts, run_local
 from nbcluster.notebook.verbs import Verbs
 from nbcluster.notebook.words import expand
+from nbcluster.protocol.origin import Origin
 
 
 class NbclusterMagics:
@@ -57,7 +60,7 @@ class NbclusterMagics:
     def distributed_line(self, line: str) -> Any:
         """Run one line on engines: %distributed [--on TARGETS] [options] CODE."""
         options, code = parse_line(line, self.expand)
-        return self.run(options, code)
+        return self.run(options, code, first_line=self._calling_line())
 
     @no_var_expand  # type: ignore[untyped-decorator]  # IPython is not typed
     def cluster(self, line: str) -> None:
@@ -72,8 +75,15 @@ class NbclusterMagics:
         """Fill in `{expr}` with the notebook's names."""
         return expand(word, self.shell.ev)
 
-    def run(self, options: CellOptions, code: str) -> Any:
+    def run(self, options: CellOptions, code: str, first_line: int = 2) -> Any:
         """Run code on engines as the options say.
+
+        Parameters
+        ----------
+        options : CellOptions
+        code : str
+        first_line : int
+            On which line of the notebook's cell the code begins.
 
         Returns
         -------
@@ -92,6 +102,7 @@ class NbclusterMagics:
             startup=options.startup,
             want_value=not options.blocks or options.name is not None,
             label=f"cell [{self._count()}]",
+            origin=Origin("Cell", f"In[{self._count()}]", first_line),
         )
         if self.comms is not None:
             self.comms.sent(run.cell, self.shell.get_parent())
@@ -108,6 +119,15 @@ class NbclusterMagics:
     def _count(self) -> int:
         # The shell's execution_count is already that of the next cell in newer versions of IPython.
         return len(self.shell.history_manager.input_hist_parsed) - 1
+
+    def _calling_line(self) -> int:
+        """Return the line of the notebook's cell that runs."""
+        frame = sys._getframe()
+        while frame.f_back is not None:
+            frame = frame.f_back
+            if frame.f_globals is self.shell.user_ns and frame.f_code.co_name == "<module>":
+                return frame.f_lineno
+        return 1
 
     def _wait(self, cluster: ClusterLike, run: CellRun, options: CellOptions, code: str) -> None:
         interrupts = Interrupts()

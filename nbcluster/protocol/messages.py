@@ -30,6 +30,7 @@ from nbcluster.protocol.calls import (
     SubmitCalls,
     ValueBytes,
 )
+from nbcluster.protocol.origin import Origin as Origin
 from nbcluster.protocol.status import ClusterStatus as ClusterStatus
 from nbcluster.protocol.status import EngineStatus as EngineStatus
 from nbcluster.protocol.status import KernelSpecRef as KernelSpecRef
@@ -134,6 +135,8 @@ class SubmitCell(Struct, frozen=True, tag=True):
     """Pickles to bind in the namespace before the code runs."""
     pull: tuple[str, ...] = ()
     """Names whose values are sent home with the outcome."""
+    origin: Origin | None = None
+    """What errors name; None: the engine's own count of cells."""
     namespace: str = ""
     """The named namespace that it runs in; "" is the kernel's own."""
     live: bool = False

@@ -37,6 +37,7 @@ from nbcluster.notebook import extension
 from nbcluster.notebook.errors import CellInterrupted
 from nbcluster.notebook.publishers import TerminalPublisher
 from nbcluster.protocol.messages import Cancelled, EngineStatus
+from nbcluster.protocol.origin import Origin
 
 
 @pytest.fixture
@@ -80,6 +81,7 @@ def test_a_cell_is_sent_and_its_output_drawn(notebook, cluster, capsys):
             "startup": False,
             "want_value": False,
             "label": "cell [2]",
+            "origin": Origin("Cell", "In[2]", line=2),
         }
     ]
     text = capsys.readouterr().out
