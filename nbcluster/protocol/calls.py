@@ -23,6 +23,14 @@ KEPT_BY_CONTROLLER = 4_096
 """Bytes of a result that the controller keeps in place of the engine, so that it outlives the engine."""
 
 
+FUNCTIONS_REMEMBERED = 512
+"""A client may count on so many functions being known to the controller: those that its calls named last.
+
+They are remembered with the client as long as they have at most INLINE_LIMIT bytes; any other comes with each message
+whose calls name it.
+"""
+
+
 class CallOptions(Struct, frozen=True, array_like=True):
     """What the calls of one kind have in common."""
 
@@ -144,10 +152,15 @@ class Records(Struct, frozen=True, tag=True):
 
     records: tuple[TaskRecord, ...]
     left_out: int = 0
+    note: str = ""
+    """What could not be kept, and why; "" when nothing is missing."""
 
 
 class ReadHistory(Struct, frozen=True, tag=True):
-    """Ask for records of tasks that ended, oldest first, from a position on. `limit` 0 is all."""
+    """Ask for records of tasks that ended, oldest first, from a position on.
+
+    `limit` 0 is as many as fit in one answer; `left_out` tells how many come after those.
+    """
 
     state: str = ""
     label: str = ""
@@ -179,6 +192,8 @@ class EngineAnswers(Struct, frozen=True, tag=True):
 
     answers: dict[EngineNumber, bytes]
     silent: tuple[EngineNumber, ...] = ()
+    sizes: dict[EngineNumber, tuple[int, ...]] = {}
+    """Lengths of the frames behind the message, of one engine after the other."""
 
 
 class CallBegun(Struct, frozen=True, array_like=True):
@@ -243,3 +258,23 @@ class OutputPiece(Struct, frozen=True, array_like=True):
     """stdout, stderr, or an iopub msg_type such as display_data."""
     text: str = ""
     content: bytes = b""
+
+
+DONE_WEIGHT = 64
+"""What a CallDone counts beside the bytes that it carries."""
+
+
+def weight(message: object) -> int:
+    """Count the bytes of a message about calls for which the receiver owes an acknowledgement (see Beat).
+
+    The controller and a client count alike, so that a client that reads nothing is known for it.
+    """
+    match message:
+        case CallsDone(calls):
+            return sum(DONE_WEIGHT + len(call.payload or b"") + len(call.output) for call in calls)
+        case CallOutput(output=output):
+            return DONE_WEIGHT + len(output)
+        case ValueBytes(payload, sizes):
+            return DONE_WEIGHT + len(payload) + sum(sizes)
+        case _:
+            return 0

@@ -20,7 +20,7 @@ from nbcluster.protocol.calls import (
     ValueBytes,
 )
 from nbcluster.protocol.messages import FromController, Request
-from nbcluster.protocol.tasks import FromEngine, ToEngine
+from nbcluster.protocol.tasks import FromEngine, Question, Reply, ToEngine
 
 _encoder = json.Encoder()
 _bulk_encoder = msgpack.Encoder()
@@ -54,8 +54,8 @@ def encode(message: Request | FromController) -> tuple[str, bytes]:
     return type(message).__name__, encoder.encode(message)
 
 
-def encode_task(message: ToEngine | FromEngine) -> tuple[str, bytes]:
-    """Return the msg_type and the content of a message of the task channel."""
+def encode_task(message: ToEngine | FromEngine | Question | Reply) -> tuple[str, bytes]:
+    """Return the msg_type and the content of a message of the task channel, or of one within."""
     return type(message).__name__, _bulk_encoder.encode(message)
 
 

@@ -44,6 +44,8 @@ class EngineStatus(Struct, frozen=True):
     can_call: bool = False
     """Whether it loads nbcluster and so carries values and targeted interrupts."""
     connection_file: str = ""
+    python: str = ""
+    """Version of the Python that runs calls there; "" for an engine that takes none."""
     note: str = ""
     """Why it is in this state, where that needs a sentence (the stderr of a failed start)."""
 
@@ -72,6 +74,8 @@ class ClusterStatus(Struct, frozen=True):
     running: int
     pids: tuple[int, ...] = ()
     """Every process of the cluster: supervisor, controller, engines."""
+    held_bytes: int = 0
+    """What the controller keeps of calls: arguments that wait, small values, functions."""
 
     def __repr__(self) -> str:
         states = [engine.state for engine in self.engines]

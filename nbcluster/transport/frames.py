@@ -112,7 +112,7 @@ class Frames:
         AuthenticationError
             When the frames are no message, the signature is not of this key, or was seen before.
         """
-        parts = [bytes(frame) if index < 8 else frame for index, frame in enumerate(frames)]
+        parts = list(frames)
         try:
             at = parts.index(DELIMITER)
         except ValueError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import zmq
 
@@ -23,6 +24,9 @@ BATCH = 64
 COPY_BELOW = 65_536
 """Smaller messages are copied, larger ones handed over; zero-copy costs more than it saves below."""
 
+FRAMES_OF_A_MESSAGE = 7
+"""Identity, delimiter, signature and four parts. What comes behind them may be large and is not copied."""
+
 
 class LoopSocket:
     """Reads a zmq socket with a callback for each message, and sends without blocking.
@@ -32,12 +36,24 @@ class LoopSocket:
     socket : zmq.Socket
         Owned from now on: `close` closes it.
     on_frames : callable
-        Called in the loop with the frames of each message. What it raises is logged; reading goes on.
+        Called in the loop with the frames of each message: bytes, and memoryviews for large ones behind
+        the parts of a message. What it raises is logged; reading goes on.
+    want_source : bool
+        Whether `source` is to be known.
     """
 
-    def __init__(self, socket: zmq.Socket[bytes], on_frames: Callable[[list[bytes]], None]) -> None:
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        on_frames: Callable[[list[Any]], None],
+        *,
+        want_source: bool = False,
+    ) -> None:
         self.socket = socket
         self._on_frames = on_frames
+        self._want_source = want_source
+        self.source = -1
+        """The descriptor of the connection that the present message came by, as the socket's monitor names it."""
         self._loop = asyncio.get_running_loop()
         self._fd: int = socket.getsockopt(zmq.FD)  # type: ignore[assignment]  # an int for this option
         self._pending = False
@@ -83,9 +99,25 @@ class LoopSocket:
             events: int = self.socket.getsockopt(zmq.EVENTS)  # type: ignore[assignment]  # an int for this option
             if not events & zmq.POLLIN:
                 return
-            frames = self.socket.recv_multipart(zmq.DONTWAIT)
             try:
-                self._on_frames(frames)
+                self._on_frames(self._receive())
             except Exception:
                 log.exception("a message could not be handled; the next ones will be")
         self._look_again()
+
+    def _receive(self) -> list[Buffer]:
+        receive, more = self.socket.recv, self.socket.getsockopt
+        frames: list[Buffer] = []
+        if self._want_source:
+            first = receive(zmq.DONTWAIT, copy=False)
+            self.source = int(first.get(zmq.SRCFD))
+            frames.append(first.bytes)
+        else:
+            frames.append(receive(zmq.DONTWAIT))
+        while more(zmq.RCVMORE):
+            if len(frames) < FRAMES_OF_A_MESSAGE:
+                frames.append(receive(zmq.DONTWAIT))
+                continue
+            frame = receive(zmq.DONTWAIT, copy=False)
+            frames.append(frame.buffer if len(frame) >= COPY_BELOW else frame.bytes)
+        return frames

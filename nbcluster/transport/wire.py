@@ -136,9 +136,12 @@ class Wire(Generic[Received]):
 
 
 def bind_router(
-    context: zmq.Context[zmq.Socket[bytes]], url: str, curve: Curve | None
+    context: zmq.Context[zmq.Socket[bytes]], url: str, curve: Curve | None, *, takeover: bool = True
 ) -> tuple[zmq.Socket[bytes], str]:
     """Bind the controller's end; return it and the url to connect to.
+
+    With `takeover` a peer may come back under its identity over a new connection, and silent connections are cut;
+    without it the first that has an identity keeps it as long as it is connected.
 
     Raises
     ------
@@ -149,14 +152,15 @@ def bind_router(
     socket.setsockopt(zmq.SNDHWM, 0)  # accounted by the controller, per client
     socket.setsockopt(zmq.RCVHWM, 1000)
     socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-    socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+    socket.setsockopt(zmq.ROUTER_HANDOVER, int(takeover))
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
     if curve is not None:
         socket.curve_server = True
         socket.curve_publickey = curve.public
         socket.curve_secretkey = curve.secret
     if url.startswith("tcp:"):
-        socket.setsockopt(zmq.HEARTBEAT_IVL, 2000)
+        if takeover:
+            socket.setsockopt(zmq.HEARTBEAT_IVL, 2000)
         port = socket.bind_to_random_port(url)
         return socket, f"{url}:{port}"
     previous = os.umask(0o177)
