@@ -20,6 +20,7 @@ from nbcluster.errors import BY_NAME, ControllerLost, NBClusterError
 from nbcluster.ids import ClientId
 from nbcluster.protocol import codec
 from nbcluster.protocol import messages as m
+from nbcluster.protocol.calls import weight
 from nbcluster.transport.frames import Buffer
 from nbcluster.transport.loopsocket import LoopSocket
 from nbcluster.transport.rendezvous import ConnectionFile
@@ -29,6 +30,9 @@ from nbcluster.version import __version__
 log = logging.getLogger(__name__)
 
 A = TypeVar("A", bound=m.Answer)
+Answered = tuple[m.Answer, Sequence[Buffer]]
+"""An answer and the buffers that came with it."""
+
 OnNotice = Callable[[m.Notice, Sequence[Buffer]], None]
 
 BEAT_INTERVAL = 4.0
@@ -67,7 +71,7 @@ class Connection:
         self.id = ClientId(os.urandom(12).hex())
         self._on_notice = on_notice
         self._on_lost = on_lost
-        self._pending: dict[str, asyncio.Future[m.Answer]] = {}
+        self._pending: dict[str, asyncio.Future[Answered]] = {}
         self._received = 0
         self._acknowledged = 0
         self._lost: NBClusterError | None = None
@@ -131,10 +135,22 @@ class Connection:
         TimeoutError
             When no answer came in time.
         """
+        answer, _ = await self.ask_for_buffers(request, kind, timeout=timeout, buffers=buffers)
+        return answer
+
+    async def ask_for_buffers(
+        self,
+        request: m.Request,
+        kind: type[A],
+        *,
+        timeout: float | None = None,
+        buffers: Sequence[Buffer] = (),
+    ) -> tuple[A, Sequence[Buffer]]:
+        """Send a request and wait for its answer and the buffers that come with it; raises like `ask`."""
         future = self.post(request, buffers)
         try:
             async with asyncio.timeout(timeout):
-                answer = await future
+                answer, came = await future
         except TimeoutError:
             raise TimeoutError(
                 f"the controller of {self.file.name!r} did not answer {type(request).__name__} within "
@@ -144,11 +160,16 @@ class Connection:
             raise NBClusterError(
                 f"the controller answered {type(request).__name__} with {type(answer).__name__}"
             )
-        return answer
+        return answer, came
 
-    def post(self, request: m.Request, buffers: Sequence[Buffer] = ()) -> asyncio.Future[m.Answer]:
+    def tell(self, request: m.Request) -> None:
+        """Send what is never answered."""
+        if self._lost is None:
+            self._wire.send(request, msg_id=self._wire.new_id())
+
+    def post(self, request: m.Request, buffers: Sequence[Buffer] = ()) -> asyncio.Future[Answered]:
         """Send a request at once; the future holds its answer or its error."""
-        future: asyncio.Future[m.Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         if self._lost is not None:
             future.set_exception(self._lost)
             return future
@@ -187,6 +208,8 @@ class Connection:
             self._take(part.parent, part.message, ())
 
     def _take(self, parent_id: str, message: m.Answer | m.Notice, buffers: Sequence[Buffer]) -> None:
+        if owed := weight(message):
+            self._taken(owed)
         if parent_id:
             waiting = self._pending.get(parent_id)
             if waiting is None or waiting.done():
@@ -194,7 +217,7 @@ class Connection:
             if isinstance(message, m.Refused):
                 waiting.set_exception(BY_NAME.get(message.error, NBClusterError)(message.message))
             else:
-                waiting.set_result(message)  # type: ignore[arg-type]  # what answers a request is an Answer
+                waiting.set_result((message, buffers))  # type: ignore[arg-type]  # what answers is an Answer
             return
         if isinstance(message, m.TaskOutput):
             self._taken(len(bytes(message.content)) + sum(len(buffer) for buffer in buffers))
@@ -210,7 +233,7 @@ class Connection:
             self._consume(self.post(m.Beat(self._received)))
 
     @staticmethod
-    def _consume(future: asyncio.Future[m.Answer]) -> None:
+    def _consume(future: asyncio.Future[Answered]) -> None:
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _beat(self) -> None:

@@ -1,0 +1,287 @@
+"""Calls on their way to the controller: many in one message, and no more than it takes. Knows no functions and no Futures.
+
+Any thread puts calls in; the loop sends them. A thread that fills it wakes the loop once, however many calls it
+puts in before the loop gets its turn, so that many calls cost one wake-up and one message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from nbcluster.ids import TaskId
+from nbcluster.protocol import calls as c
+from nbcluster.transport.frames import Buffer
+
+BATCH_CALLS = 1_000
+BATCH_BYTES = 4 << 20
+"""What one message holds at most; a call is never split."""
+
+WINDOW_CALLS = 20_000
+WINDOW_BYTES = 64 << 20
+"""What the controller may not have acknowledged at most."""
+
+UNSENT_CALLS = 20_000
+UNSENT_BYTES = 64 << 20
+"""What waits here at most before whoever submits has to wait."""
+
+COUNTED_FROM = 1_024
+"""Smaller calls are bounded by their number."""
+
+RESEND_FUNCTIONS = 32 << 20
+"""Bytes of functions after which all are sent again when next used: the controller keeps twice as many."""
+
+SWEEP_EVERY = 0.05
+"""Seconds in which dropped Futures are gathered."""
+
+
+class Kind:
+    """What the calls of one sort have in common; one object for each sort, since it is looked up by identity."""
+
+    __slots__ = ("options",)
+
+    def __init__(self, options: c.CallOptions) -> None:
+        self.options = options
+
+
+class Parcel(NamedTuple):
+    """One call as it waits to be sent."""
+
+    kind: Kind
+    task: TaskId
+    digest: str
+    function: bytes
+    payload: bytes
+    buffers: Sequence[Buffer]
+    inputs: tuple[TaskId, ...]
+    after: tuple[TaskId, ...]
+    key: str
+    nbytes: int
+
+
+class Post(Protocol):
+    """What an outbox needs of a connection."""
+
+    def post(self, request: c.SubmitCalls, buffers: Sequence[Buffer] = ()) -> asyncio.Future[Any]:
+        """Send a request; the future holds its answer."""
+
+    def tell(self, request: c.ReleaseValues) -> None:
+        """Send what is never answered."""
+
+
+OnRefused = Callable[[list[TaskId], BaseException], None]
+
+
+class Outbox:
+    """Sends calls in batches.
+
+    Parameters
+    ----------
+    on_refused : callable
+        Called with the tasks of a message that the controller would not take, and why.
+    """
+
+    def __init__(self, on_refused: OnRefused) -> None:
+        self._on_refused = on_refused
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._post: Post | None = None
+        self._parcels: deque[Parcel] = deque()
+        self._unsent_bytes = 0
+        self._gone = 0
+        """Calls that have left, sent or withdrawn: a call's place in the order is known by counting."""
+        self._woken = False
+        self._window_calls = 0
+        self._window_bytes = 0
+        self._sent: set[str] = set()
+        self._sent_bytes = 0
+        self._lock = threading.Lock()
+        """For the sum of bytes; never taken by `drop`, which may run in the middle of anything."""
+        self._dropped: deque[TaskId] = deque()
+        self._sweeping = False
+        self._releases: deque[tuple[int, tuple[TaskId, ...]]] = deque()
+        self._waiting: list[Callable[[], object]] = []
+
+    def attach(self, post: Post) -> None:
+        """Send over a connection, on the running loop, from now on."""
+        self._post = post
+        self._loop = asyncio.get_running_loop()
+        self._sent.clear()
+
+    # -- from any thread ----------------------------------------------------------------------
+
+    def put(self, parcel: Parcel) -> None:
+        """Have a call sent soon."""
+        self._parcels.append(parcel)
+        if parcel.nbytes > COUNTED_FROM:
+            with self._lock:
+                self._unsent_bytes += parcel.nbytes
+        if not self._woken:
+            self._woken = True
+            self._call_soon(self._flush)
+
+    def drop(self, task: TaskId) -> None:
+        """A Future is gone: let its value go, some time soon. Called by `__del__`, at any point of any thread."""
+        self._dropped.append(task)
+        if not self._sweeping:
+            self._sweeping = True
+            self._call_soon(self._sweep_later)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether whoever submits need not wait."""
+        return len(self._parcels) < UNSENT_CALLS and self._unsent_bytes < UNSENT_BYTES
+
+    @property
+    def unsent(self) -> int:
+        """How many calls wait to be sent."""
+        return len(self._parcels)
+
+    def tell_room(self, tell: Callable[[], object]) -> None:
+        """Have a function called once there is room, on the loop or at once."""
+        self._waiting.append(tell)
+        if self.has_room or self._post is None:
+            self._tell_waiting()
+
+    def _call_soon(self, function: Callable[[], object]) -> None:
+        loop = self._loop
+        if loop is None:
+            return
+        try:
+            loop.call_soon_threadsafe(function)
+        except RuntimeError:  # the loop is closed: the process ends, and nothing can be sent any more
+            return
+
+    # -- on the loop --------------------------------------------------------------------------
+
+    def withdraw(self, tasks: set[TaskId] | None) -> list[TaskId]:
+        """Take back calls that were not sent, None for all; return which."""
+        kept: list[Parcel] = []
+        taken: list[TaskId] = []
+        for _ in range(len(self._parcels)):
+            parcel = self._parcels.popleft()
+            if tasks is None or parcel.task in tasks:
+                taken.append(parcel.task)
+                self._leave(parcel)
+            else:
+                kept.append(parcel)
+        self._parcels.extendleft(reversed(kept))
+        self._tell_waiting()
+        return taken
+
+    async def wait_sent(self) -> None:
+        """Wait until every call that was put in has been acknowledged."""
+        while (self._parcels or self._window_calls) and self._post is not None:
+            self._flush()
+            await asyncio.sleep(0.005)
+
+    def close(self) -> list[TaskId]:
+        """Send nothing any more; return what was not sent."""
+        left = [parcel.task for parcel in self._parcels]
+        self._parcels.clear()
+        self._unsent_bytes = 0
+        self._post = None
+        self._tell_waiting()
+        return left
+
+    def _flush(self) -> None:
+        self._woken = False
+        while (
+            self._parcels and self._window_calls < WINDOW_CALLS and self._window_bytes < WINDOW_BYTES
+        ) and self._post is not None:
+            self._send_batch(self._post)
+        self._send_releases()
+        if self._waiting and self.has_room:
+            self._tell_waiting()
+
+    def _send_batch(self, post: Post) -> None:
+        parcels, nbytes = self._take_batch()
+        kinds: dict[Kind, int] = {}
+        functions: dict[str, bytes] = {}
+        specs = []
+        frames: list[Buffer] = []
+        for parcel in parcels:
+            index = kinds.setdefault(parcel.kind, len(kinds))
+            if parcel.digest not in self._sent:
+                self._send_function(parcel, functions)
+            sizes: tuple[int, ...] = ()
+            if parcel.buffers:
+                frames += parcel.buffers
+                sizes = tuple(memoryview(buffer).nbytes for buffer in parcel.buffers)
+            specs.append(
+                c.CallSpec(
+                    parcel.task,
+                    index,
+                    parcel.digest,
+                    parcel.payload,
+                    sizes,
+                    parcel.inputs,
+                    parcel.after,
+                    parcel.key,
+                )
+            )
+        message = c.SubmitCalls(tuple(kind.options for kind in kinds), tuple(specs), functions)
+        self._window_calls += len(parcels)
+        self._window_bytes += nbytes
+        tasks = [parcel.task for parcel in parcels]
+        answer = post.post(message, frames)
+        answer.add_done_callback(lambda done: self._answered(done, tasks, nbytes))
+
+    def _take_batch(self) -> tuple[list[Parcel], int]:
+        parcels: list[Parcel] = []
+        nbytes = 0
+        while self._parcels and len(parcels) < BATCH_CALLS and nbytes < BATCH_BYTES:
+            parcel = self._parcels.popleft()
+            self._leave(parcel)
+            nbytes += parcel.nbytes
+            parcels.append(parcel)
+        return parcels, nbytes
+
+    def _leave(self, parcel: Parcel) -> None:
+        self._gone += 1
+        if parcel.nbytes > COUNTED_FROM:
+            with self._lock:
+                self._unsent_bytes -= parcel.nbytes
+
+    def _send_function(self, parcel: Parcel, functions: dict[str, bytes]) -> None:
+        if self._sent_bytes > RESEND_FUNCTIONS:
+            self._sent.clear()
+            self._sent_bytes = 0
+        functions[parcel.digest] = parcel.function
+        self._sent.add(parcel.digest)
+        self._sent_bytes += len(parcel.function)
+
+    def _answered(self, done: asyncio.Future[Any], tasks: list[TaskId], nbytes: int) -> None:
+        self._window_calls -= len(tasks)
+        self._window_bytes -= nbytes
+        error = None if done.cancelled() else done.exception()
+        if error is not None and self._post is not None:
+            self._on_refused(tasks, error)
+        if self._parcels or self._releases or self._waiting:
+            self._flush()
+
+    def _tell_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for tell in waiting:
+            tell()
+
+    # -- dropped Futures ----------------------------------------------------------------------
+
+    def _sweep_later(self) -> None:
+        if self._loop is not None:
+            self._loop.call_later(SWEEP_EVERY, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeping = False
+        dropped = tuple(self._dropped.popleft() for _ in range(len(self._dropped)))
+        # What is let go was put in before: it goes behind all that is here now.
+        self._releases.append((self._gone + len(self._parcels), dropped))
+        self._send_releases()
+
+    def _send_releases(self) -> None:
+        while self._releases and self._releases[0][0] <= self._gone and self._post is not None:
+            _, tasks = self._releases.popleft()
+            self._post.tell(c.ReleaseValues(tasks))
+
