@@ -23,11 +23,10 @@ KEPT_BY_CONTROLLER = 4_096
 """Bytes of a result that the controller keeps in place of the engine, so that it outlives the engine."""
 
 
-FUNCTIONS_REMEMBERED = 512
-"""A client may count on so many functions being known to the controller: those that its calls named last.
+FUNCTIONS_KEPT = 64 << 20
+"""Bytes of functions that the controller remembers for each client: those that the client sent last.
 
-They are remembered with the client as long as they have at most INLINE_LIMIT bytes; any other comes with each message
-whose calls name it.
+The last one is kept however large it is. What a client sent before those comes again with the calls that name it.
 """
 
 
