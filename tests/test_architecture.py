@@ -73,6 +73,11 @@ def test_core_and_protocol_are_pure(path: Path) -> None:
     assert imports_of(path) & IMPURE == set()
 
 
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parent.name == "payload"], ids=named)
+def test_payload_knows_no_loop_and_no_kernel(path: Path) -> None:
+    assert imports_of(path) & {"asyncio", "zmq", "IPython", "ipykernel", "time", "random", "subprocess"} == set()
+
+
 def test_the_import_is_light() -> None:
     code = "import sys, json, nbcluster; print(json.dumps(sorted(sys.modules)))"
     result = subprocess.run(
