@@ -161,7 +161,8 @@ def _parts_of_object(thing: Any) -> Iterator[tuple[str, Any]]:
         return  # it is the culprit itself
     if not isinstance(reduced, tuple):
         return
-    _, arguments, state, items, pairs, *_ = (*reduced, None, None, None, None)
+    arguments: tuple[Any, ...] = reduced[1]
+    state, items, pairs = (*reduced[2:5], None, None, None)[:3]
     for at, argument in enumerate(arguments):
         match argument:
             case type():

@@ -12,13 +12,12 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
-import nbcluster
 from nbcluster.errors import RemoteError, RemoteTraceback
 from nbcluster.payload.functions import FunctionDumper, FunctionLoader
 from nbcluster.payload.values import dump_value, load_value
 from nbcluster.protocol.outcomes import Threw
 
-_HERE = str(Path(nbcluster.__file__).parent)
+_HERE = str(Path(__file__).parent.parent)
 _LONGEST_CHAIN = 20
 
 
