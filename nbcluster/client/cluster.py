@@ -10,10 +10,11 @@ from typing import Any, Self
 
 from nbcluster.client import current
 from nbcluster.client.aio import AsyncCluster, CommListener
+from nbcluster.client.attached import Key
 from nbcluster.client.cells import CellRun
 from nbcluster.client.futures import Future
 from nbcluster.client.portal import portal
-from nbcluster.client.views import AsyncView, Key
+from nbcluster.client.views import AsyncView
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Buffer
 

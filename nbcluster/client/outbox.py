@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -30,9 +30,6 @@ UNSENT_BYTES = 64 << 20
 
 COUNTED_FROM = 1_024
 """Smaller calls are bounded by their number."""
-
-RESEND_FUNCTIONS = 32 << 20
-"""Bytes of functions after which all are sent again when next used: the controller keeps twice as many."""
 
 SWEEP_EVERY = 0.05
 """Seconds in which dropped Futures are gathered."""
@@ -95,8 +92,8 @@ class Outbox:
         self._woken = False
         self._window_calls = 0
         self._window_bytes = 0
-        self._sent: set[str] = set()
-        self._sent_bytes = 0
+        self._named: OrderedDict[str, None] = OrderedDict()
+        """Functions that the controller remembers, the one named last at the end."""
         self._lock = threading.Lock()
         """For the sum of bytes; never taken by `drop`, which may run in the middle of anything."""
         self._dropped: deque[TaskId] = deque()
@@ -108,7 +105,7 @@ class Outbox:
         """Send over a connection, on the running loop, from now on."""
         self._post = post
         self._loop = asyncio.get_running_loop()
-        self._sent.clear()
+        self._named.clear()
 
     # -- from any thread ----------------------------------------------------------------------
 
@@ -204,8 +201,8 @@ class Outbox:
         frames: list[Buffer] = []
         for parcel in parcels:
             index = kinds.setdefault(parcel.kind, len(kinds))
-            if parcel.digest not in self._sent:
-                self._send_function(parcel, functions)
+            if parcel.digest not in functions:
+                self._name_function(parcel, functions)
             sizes: tuple[int, ...] = ()
             if parcel.buffers:
                 frames += parcel.buffers
@@ -245,13 +242,16 @@ class Outbox:
             with self._lock:
                 self._unsent_bytes -= parcel.nbytes
 
-    def _send_function(self, parcel: Parcel, functions: dict[str, bytes]) -> None:
-        if self._sent_bytes > RESEND_FUNCTIONS:
-            self._sent.clear()
-            self._sent_bytes = 0
-        functions[parcel.digest] = parcel.function
-        self._sent.add(parcel.digest)
-        self._sent_bytes += len(parcel.function)
+    def _name_function(self, parcel: Parcel, functions: dict[str, bytes]) -> None:
+        digest = parcel.digest
+        if digest in self._named:
+            self._named.move_to_end(digest)
+            return
+        functions[digest] = parcel.function
+        if len(parcel.function) <= c.INLINE_LIMIT:
+            self._named[digest] = None
+            if len(self._named) > c.FUNCTIONS_REMEMBERED:
+                self._named.popitem(last=False)
 
     def _answered(self, done: asyncio.Future[Any], tasks: list[TaskId], nbytes: int) -> None:
         self._window_calls -= len(tasks)
@@ -284,4 +284,3 @@ class Outbox:
         while self._releases and self._releases[0][0] <= self._gone and self._post is not None:
             _, tasks = self._releases.popleft()
             self._post.tell(c.ReleaseValues(tasks))
-

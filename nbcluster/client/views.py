@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from nbcluster.client.aio import AsyncCluster
 
 
-Key = int | slice | str | Sequence[int | slice | str]
-"""What names engines in Python: a number, a slice of numbers, a tag, or several of these."""
-
-
 def check_name(name: object) -> None:
     """Refuse what cannot be the name of a variable."""
     if not isinstance(name, str) or not name.isidentifier() or iskeyword(name):
