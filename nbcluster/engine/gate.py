@@ -1,8 +1,12 @@
-"""Says whether a cell runs on this engine. Knows no kernel, no calls and no time."""
+"""Says what runs on this engine: a cell, a call, or neither. Knows no kernel and no time.
+
+Calls that do not await run in one step of the loop and need no gate; those that do hold it like cells.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -11,6 +15,9 @@ class Gate:
 
     def __init__(self) -> None:
         self._cells = 0
+        self._call: asyncio.Event | None = None
+        self.on_open: Callable[[], None] = lambda: None
+        """Called when the outermost cell has ended."""
 
     @property
     def closed(self) -> bool:
@@ -25,3 +32,20 @@ class Gate:
             yield
         finally:
             self._cells -= 1
+            if not self._cells:
+                self.on_open()
+
+    def hold(self) -> None:
+        """A call is suspended in an `await`: cells wait until `release`."""
+        self._call = asyncio.Event()
+
+    def release(self) -> None:
+        """The call is over."""
+        over, self._call = self._call, None
+        if over is not None:
+            over.set()
+
+    async def wait_for_call(self) -> None:
+        """Wait until no call is suspended. What follows without an `await` comes before the next one."""
+        while self._call is not None:
+            await self._call.wait()

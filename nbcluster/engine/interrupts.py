@@ -17,7 +17,7 @@ REMEMBERED = 256
 class Interrupts:
     """The running cell of a kernel's main thread and what is aimed at it.
 
-    Cells are named by the msg_id of their request.
+    Cells are named by the msg_id of their request, calls by their task and attempt.
     """
 
     def __init__(self) -> None:
@@ -50,6 +50,25 @@ class Interrupts:
                 self._ended.append(self.running)
             self.running = None
             self._pending = False
+
+    def begin_call(self, name: str) -> None:
+        """A call begins: as `begin`, for one that can only be aimed at while it runs."""
+        with self._lock:
+            self._aimed = self._at_any = self._pending = False
+            self._wanted = None
+            self.running = name
+
+    def end_call(self) -> bool:
+        """The call ended. Whether a signal that was aimed at it is still to be heard, and will be no interrupt."""
+        with self._lock:
+            self.running = None
+            self._pending = False
+            return self._aimed
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether an aimed signal was sent and the handler has not been called since."""
+        return self._aimed
 
     def is_hit(self) -> bool:
         """Whether the signal that has come is meant for what runs now. Asked once for each signal."""
@@ -91,6 +110,15 @@ class Interrupts:
             if cell not in self._ended and cell not in self._doomed:
                 self._doomed.append(cell)
             return False
+
+    def aim_at_call(self, name: str, send: Callable[[], None]) -> bool:
+        """Interrupt a call if it runs; unlike `aim`, one that does not run is not remembered."""
+        with self._lock:
+            if self.running != name:
+                return False
+            self._wanted, self._aimed = name, True
+            send()
+            return True
 
     def is_unheard(self) -> bool:
         """Whether a signal was sent to what runs and its handler has not been called yet."""

@@ -9,14 +9,14 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import CodeType, FrameType, TracebackType
+from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
 
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.interactiveshell import ExecutionResult
 from traitlets import Instance
 
-from nbcluster.engine import seams
+from nbcluster.engine import namespaces, seams
 from nbcluster.engine.interrupts import Interrupts
 
 INTERNAL = ("nbcluster.engine.", "ipykernel.")
@@ -34,11 +34,13 @@ class EngineShell(ZMQInteractiveShell):  # type: ignore[misc]  # ipykernel's cla
     interrupts = Instance(Interrupts, ())
 
     def __init__(self, **kwargs: Any) -> None:
-        self.last_outcome: ExecutionResult | None = None
+        self._outcomes = _Outcomes()
         self._user_code = 0
         self._cancel: Handler | None = None
         self._cancelled = False
         self._transformed: tuple[str, str] | None = None
+        self.hit_call: Callable[[FrameType | None], bool] = lambda frame: False
+        """Takes an interrupt for the call that runs; False when there is none."""
         super().__init__(**kwargs)
         # IPython draws no groups: without this a front end gets no error at all.
         self.set_custom_exc((BaseExceptionGroup,), _draw_group)
@@ -81,7 +83,7 @@ class EngineShell(ZMQInteractiveShell):  # type: ignore[misc]  # ipykernel's cla
 
     def on_sigint(self, signum: int, frame: FrameType | None) -> None:
         """Stop the user's code, if the signal is meant for what runs now. A signal handler."""
-        if not self.interrupts.is_hit():
+        if not self.interrupts.is_hit() or self.hit_call(frame):
             return
         if self._user_code == 0:
             self.interrupts.postpone()
@@ -100,6 +102,53 @@ class EngineShell(ZMQInteractiveShell):  # type: ignore[misc]  # ipykernel's cla
         if callable(handler) and getattr(handler, "__module__", "") == seams.CANCELLER:
             self._cancel = handler
             signal.signal(signal.SIGINT, self.on_sigint)
+
+    # -- variables ---------------------------------------------------------------------------
+    # IPython asks the shell for them at each step. In a named namespace, what asks gets that one's.
+
+    @property
+    def user_module(self) -> ModuleType:
+        """The module whose dict are the variables."""
+        inside = namespaces.inside()
+        return self._own_module if inside is None else inside.module
+
+    @user_module.setter
+    def user_module(self, module: ModuleType) -> None:
+        self._own_module = module
+
+    @property
+    def user_ns(self) -> dict[str, Any]:
+        """The variables."""
+        inside = namespaces.inside()
+        return self._own_ns if inside is None else inside.names
+
+    @user_ns.setter
+    def user_ns(self, names: dict[str, Any]) -> None:
+        self._own_ns = names
+
+    @property
+    def user_ns_hidden(self) -> dict[str, Any]:
+        """Variables that IPython has put there, and does not show."""
+        inside = namespaces.inside()
+        return self._own_hidden if inside is None else inside.hidden
+
+    @user_ns_hidden.setter
+    def user_ns_hidden(self, names: dict[str, Any]) -> None:
+        self._own_hidden = names
+
+    @property
+    def Completer(self) -> Any:
+        """What completes names."""
+        inside = namespaces.inside()
+        return self._own_completer if inside is None else inside.completer
+
+    @Completer.setter
+    def Completer(self, completer: Any) -> None:
+        self._own_completer = completer
+
+    def own_namespace(self) -> tuple[ModuleType, dict[str, Any]]:
+        """Return the kernel's own module and what IPython hides in it, whatever the caller is inside of."""
+        return self._own_module, self._own_hidden
 
     # -- reading a cell ----------------------------------------------------------------------
 
@@ -122,7 +171,12 @@ class EngineShell(ZMQInteractiveShell):  # type: ignore[misc]  # ipykernel's cla
             outcome = ExecutionResult(None)
             outcome.error_in_exec = error
             self.showtraceback()
-        self.last_outcome = outcome
+        self._outcomes.last = outcome
+        return outcome
+
+    def take_outcome(self) -> ExecutionResult | None:
+        """Return how the cell that this thread ran last has ended, and forget it."""
+        outcome, self._outcomes.last = self._outcomes.last, None
         return outcome
 
     async def run_code(
@@ -173,6 +227,12 @@ class EngineShell(ZMQInteractiveShell):  # type: ignore[misc]  # ipykernel's cla
             "exit() and quit() do not end an engine: use %cluster remove NUMBER to end it, "
             "or %cluster restart NUMBER for a fresh one.\n"
         )
+
+
+class _Outcomes(threading.local):
+    """Of the main thread and of each subshell."""
+
+    last: ExecutionResult | None = None
 
 
 def _is_main_thread() -> bool:

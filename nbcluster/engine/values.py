@@ -33,6 +33,7 @@ class Wishes(Struct, frozen=True):
     pull: tuple[str, ...] = ()
     want_value: bool = False
     origin: Origin | None = None
+    namespace: str = ""
 
 
 class Unsent(Exception):

@@ -27,6 +27,7 @@ from nbcluster.protocol.supervision import (
 )
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE))  # helpers of these tests, as tests are imported without packages
 DEADLINE = 20.0
 
 
@@ -191,3 +192,79 @@ def each_start_method(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 def host(start_host: StartHost) -> Host:
     """Return one running supervisor."""
     return start_host()
+
+
+@dataclass
+class CallingEngine:
+    """An engine that takes calls from the test."""
+
+    pid: int
+    connection_file: str
+    client: BlockingKernelClient
+    tasks: Any
+
+    def cell(self, code: str, metadata: dict[str, Any] | None = None, **content: Any) -> dict[str, Any]:
+        """Run a cell to its end and return its reply, with what it printed under "stdout"."""
+        msg_id = self.start(code, metadata, **content)
+        return self.reply(msg_id)
+
+    def start(
+        self, code: str, metadata: dict[str, Any] | None = None, subshell: str | None = None, **content: Any
+    ) -> str:
+        """Send a cell and return the msg_id of its request."""
+        content = {"code": code, "silent": False, "stop_on_error": False, "allow_stdin": False, **content}
+        message = self.client.session.msg("execute_request", content, metadata=metadata or {})
+        if subshell is not None:
+            message["header"]["subshell_id"] = subshell
+        self.client.shell_channel.send(message)
+        msg_id: str = message["header"]["msg_id"]
+        return msg_id
+
+    def reply(self, msg_id: str) -> dict[str, Any]:
+        """Wait for the reply to a request, passing over others."""
+        while True:
+            message = self.client.get_shell_msg(timeout=DEADLINE)
+            if message["parent_header"]["msg_id"] == msg_id:
+                content: dict[str, Any] = message["content"]
+                return content
+
+    def control(self, msg_type: str, **content: Any) -> dict[str, Any]:
+        """Ask on the control channel."""
+        message = self.client.session.msg(msg_type, content)
+        self.client.control_channel.send(message)
+        while True:
+            answer = self.client.get_control_msg(timeout=DEADLINE)
+            if answer["parent_header"]["msg_id"] == message["header"]["msg_id"]:
+                told: dict[str, Any] = answer["content"]
+                return told
+
+    def published(self, msg_id: str) -> list[dict[str, Any]]:
+        """Return what iopub said of a request until it was idle."""
+        found = []
+        while True:
+            message = self.client.get_iopub_msg(timeout=DEADLINE)
+            if message["parent_header"].get("msg_id") != msg_id:
+                self.stray.append(message)
+                continue
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                return found
+            found.append(message)
+
+    stray: list[dict[str, Any]] = field(default_factory=list)
+
+
+@pytest.fixture
+def calling(host: Host) -> Iterator[CallingEngine]:
+    """Return an engine with a task channel that ends in the test."""
+    from task_router import INCARNATION, TaskRouter
+
+    from nbcluster.protocol.tasks import INCARNATION as INCARNATION_VARIABLE
+    from nbcluster.protocol.tasks import TASKS_URL
+
+    tasks = TaskRouter(f"ipc://{host.directory}/t")
+    try:
+        pid, file = host.engine(env={TASKS_URL: tasks.url, INCARNATION_VARIABLE: str(INCARNATION)})
+        tasks.use_key_of(file)
+        yield CallingEngine(pid, file, host.client(file), tasks)
+    finally:
+        tasks.close()

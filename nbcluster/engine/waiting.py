@@ -1,0 +1,140 @@
+"""The calls that wait on this engine, in order: who comes next, who is taken back. Knows no sockets and runs nothing.
+
+The agent's thread adds and withdraws while the main thread takes; each step is one under a lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from nbcluster.engine.store import Buffer, Kept
+from nbcluster.protocol.tasks import CallOrder, CallRef, RunOptions
+
+
+class Waiting:
+    """A call that has not begun."""
+
+    __slots__ = ("buffers", "lacks", "name", "options", "order")
+
+    def __init__(self, order: CallOrder, options: RunOptions, buffers: Sequence[Buffer], lacks: int = 0):
+        self.name = name_of(order)
+        self.order = order
+        self.options = options
+        self.buffers = buffers
+        self.lacks = lacks
+        """How many of its inputs are still on their way."""
+
+
+def name_of(call: CallOrder | CallRef) -> str:
+    """Return the name under which interrupts aim at one attempt."""
+    return f"{call.task}/{call.attempt}"
+
+
+@dataclass
+class _Coming:
+    """A value that was asked for, and the calls that wait for it."""
+
+    waiters: dict[str, Waiting] = field(default_factory=dict)
+    value: Kept | str | None = None
+    """The value, or why there is none; None until either has come."""
+
+
+class CallQueue:
+    """The calls that wait, and the values that were asked for on their behalf.
+
+    Parameters
+    ----------
+    begin : callable
+        Called with the name of a call in the same step as that in which it stops being one that waits.
+    """
+
+    def __init__(self, begin: Callable[[str], None]) -> None:
+        self._begin = begin
+        self._calls: OrderedDict[str, Waiting] = OrderedDict()
+        self._coming: dict[str, _Coming] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    # -- on the agent's thread ---------------------------------------------------------------
+
+    def add(self, calls: Iterable[Waiting]) -> list[str]:
+        """Let calls wait after those before them; return the tasks whose values must be asked for."""
+        unknown: list[str] = []
+        with self._lock:
+            for call in calls:
+                self._calls[call.name] = call
+                for input in call.order.inputs:
+                    if input.payload is not None or input.here:
+                        continue
+                    coming = self._coming.get(input.task)
+                    if coming is None:
+                        coming = self._coming[input.task] = _Coming()
+                        unknown.append(input.task)
+                    if call.name not in coming.waiters:
+                        coming.waiters[call.name] = call
+                        call.lacks += coming.value is None
+        return unknown
+
+    def withdraw(self, refs: Iterable[CallRef]) -> list[CallRef]:
+        """Take calls out that have not begun, and return them."""
+        taken = []
+        with self._lock:
+            for ref in refs:
+                call = self._calls.pop(name_of(ref), None)
+                if call is not None:
+                    taken.append(ref)
+                    if call.order.inputs:
+                        self._let_go(call)
+        return taken
+
+    def came(self, task: str, value: Kept | str) -> None:
+        """A value that was asked for has come, or the reason why it will not."""
+        with self._lock:
+            coming = self._coming.get(task)
+            if coming is None or coming.value is not None:
+                return
+            coming.value = value
+            for call in coming.waiters.values():
+                call.lacks -= 1
+
+    # -- on the main thread ------------------------------------------------------------------
+
+    def take(self) -> Waiting | None:
+        """Begin the next call; None when there is none, or its inputs are still on their way."""
+        with self._lock:
+            if not self._calls:
+                return None
+            name, call = self._calls.popitem(last=False)
+            if call.lacks:
+                self._calls[name] = call
+                self._calls.move_to_end(name, last=False)
+                return None
+            self._begin(name)
+            return call
+
+    def is_ready(self) -> bool:
+        """Whether `take` would begin a call."""
+        with self._lock:
+            return bool(self._calls) and not next(iter(self._calls.values())).lacks
+
+    def inputs_of(self, call: Waiting) -> dict[str, Kept | str]:
+        """Return the values that came for a call that was taken, and need not be kept for it any more."""
+        with self._lock:
+            return self._let_go(call)
+
+    def _let_go(self, call: Waiting) -> dict[str, Kept | str]:
+        found: dict[str, Kept | str] = {}
+        for input in call.order.inputs:
+            coming = self._coming.get(input.task)
+            if coming is None or coming.waiters.pop(call.name, None) is None:
+                continue
+            if coming.value is not None:
+                found[input.task] = coming.value
+            if not coming.waiters:
+                del self._coming[input.task]
+        return found

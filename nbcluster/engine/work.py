@@ -1,0 +1,170 @@
+"""What one call does: its function and arguments are loaded, its value is pickled or its error told. Knows no threads.
+
+The steps run code of users, and so can raise anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any
+
+from nbcluster.engine.namespaces import Namespaces
+from nbcluster.engine.store import Kept, Store
+from nbcluster.engine.waiting import CallQueue, Waiting
+from nbcluster.errors import ValueReleased
+from nbcluster.payload.errors import dump_exception
+from nbcluster.payload.functions import FunctionLoader, captured_visible
+from nbcluster.payload.modules import MODULES
+from nbcluster.payload.values import dump_value, load_args, load_value
+from nbcluster.protocol.calls import HOME_LIMIT
+from nbcluster.protocol.outcomes import CallOutcome, Rejected, Returned, Threw
+
+OURS = ("nbcluster.engine.", "nbcluster.payload.")
+"""Modules whose frames are not shown at the begin of a traceback."""
+
+
+class Functions:
+    """The bytes of functions that this engine was sent, by digest."""
+
+    def __init__(self, loader: FunctionLoader) -> None:
+        self.loader = loader
+        self._payloads: dict[str, bytes] = {}
+
+    def learn(self, functions: dict[str, bytes], forget: Sequence[str]) -> None:
+        """Take functions that came, and forget those that are not needed any more."""
+        for digest in forget:
+            self._payloads.pop(digest, None)
+        if forget:
+            self.loader.forget(tuple(forget))
+        self._payloads.update(functions)
+
+    def __getitem__(self, digest: str) -> bytes:
+        """Return the bytes of a function.
+
+        Raises
+        ------
+        ValueReleased
+            When they never came, or were forgotten.
+        """
+        try:
+            return self._payloads[digest]
+        except KeyError:
+            raise ValueReleased(f"this engine was not sent the function with the digest {digest}") from None
+
+
+class CallWork:
+    """Does the work of calls; see runner.Work.
+
+    Parameters
+    ----------
+    functions : Functions
+        What the digests in orders stand for.
+    namespaces : Namespaces
+        Where calls run.
+    store : Store
+        Where values stay that do not ride home.
+    queue : CallQueue
+        Has the inputs that came for a call.
+    note : callable
+        Takes the last exception of a user's call, for the debugger.
+    """
+
+    def __init__(
+        self,
+        functions: Functions,
+        namespaces: Namespaces,
+        store: Store,
+        queue: CallQueue,
+        note: Callable[[BaseException], None],
+    ) -> None:
+        self._functions = functions
+        self._namespaces = namespaces
+        self._store = store
+        self._queue = queue
+        self._note = note
+        self._visible: AbstractContextManager[None] | None = None
+
+    def start(self, waiting: Waiting) -> Any:
+        """Make the arguments and call the function; return its value, or a coroutine that will."""
+        order = waiting.order
+        functions = self._functions
+        names = self._namespaces[waiting.options.namespace].names
+        loaded = functions.loader.load(order.function, functions[order.function], names)
+        args: tuple[Any, ...] = ()
+        kwargs: dict[str, Any] = {}
+        if order.payload:
+            inputs = self._load_inputs(waiting, names) if order.inputs else None
+            args, kwargs = load_args(order.payload, waiting.buffers, inputs, names, functions.loader)
+        scope = loaded.scope
+        if scope is not None and scope.readers:
+            self._visible = captured_visible(scope)
+            self._visible.__enter__()
+        return loaded.function(*args, **kwargs)
+
+    def _load_inputs(self, waiting: Waiting, names: dict[str, Any]) -> dict[str, Any]:
+        came = self._queue.inputs_of(waiting)
+        loader = self._functions.loader
+        values: dict[str, Any] = {}
+        for input in waiting.order.inputs:
+            kept: Kept | str | None
+            if input.payload is not None:
+                kept = Kept(input.payload)
+            elif input.here:
+                kept = (
+                    self._store.get(input.task) or f"the value of {input.task} is not on this engine any more"
+                )
+            else:
+                kept = came.get(input.task, f"the value of {input.task} never came")
+            if isinstance(kept, str):
+                raise InputMissing(kept)
+            what = f"the value of {input.task}"
+            values[input.task] = load_value(kept.payload, kept.buffers, names, loader, what)
+        return values
+
+    def pack(self, waiting: Waiting, value: Any) -> tuple[CallOutcome, bytes | None]:
+        """Pickle the value; return the outcome, and the bytes that ride home with it."""
+        dumped = dump_value(value)
+        payload = dumped.payload
+        if not dumped.buffers and len(payload) <= HOME_LIMIT and not waiting.options.keep:
+            return Returned(len(payload)), payload
+        kept = Kept(payload, tuple(bytes(buffer.raw()) for buffer in dumped.buffers))
+        self._store.keep(waiting.order.task, kept)
+        return Returned(kept.nbytes, home=False), None
+
+    def explain(self, waiting: Waiting, error: BaseException) -> CallOutcome:
+        """Return the outcome of a call that raised. Raises nothing."""
+        if isinstance(error, InputMissing):
+            return Rejected("ValueReleased", str(error))
+        try:
+            error.__traceback__ = _from_the_user_on(error.__traceback__)
+            if isinstance(error, NameError) and error.name:
+                vars(error)["name"] = error.name  # pickling takes along what is in the dict alone
+            if not waiting.options.quiet:
+                self._note(error)
+            return dump_exception(error)
+        except BaseException as trouble:  # code of users runs here too: __str__, __reduce__
+            return Threw(
+                type(error).__name__,
+                f"(its text cannot be had: {type(trouble).__name__})",
+                unsent=str(trouble)[:200],
+            )
+
+    def end(self) -> None:
+        """Let go of what belongs to the call that was started."""
+        visible, self._visible = self._visible, None
+        if visible is not None:
+            visible.__exit__(None, None, None)
+        MODULES.look()
+
+
+class InputMissing(Exception):
+    """The value of a Future that is an argument cannot be had."""
+
+
+def _from_the_user_on(trace: TracebackType | None) -> TracebackType | None:
+    """Cut the outermost frames, which are ours; all of them when there are no others."""
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(OURS):
+        trace = trace.tb_next
+    return trace
