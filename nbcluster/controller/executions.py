@@ -1,7 +1,8 @@
 """Which kernel message belongs to which task, and when a task's answer is complete. Knows no sockets.
 
 A cell has answered when its execute_reply and the idle status of the same message have both come: they travel on
-different channels, and only idle says that its output is complete. Finished ones are remembered for late output.
+different channels, and only idle says that its output is complete. The reply of an engine of ours is enough where it
+says that nothing was published. Finished ones are remembered for late output.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class OurMetadata(Struct):
 
     values: dict[str, bytes] = {}
     unsent: dict[str, str] = {}
+    quiet: bool = False
 
 
 class _ReplyMetadata(Struct):
@@ -125,7 +127,8 @@ class Executions:
         execution = self._by_message.get(msg_id)
         if execution is None:
             return None
-        execution.outcome = read_outcome(content, metadata)
+        execution.outcome, is_quiet = read_reply(content, metadata)
+        execution.idle = execution.idle or is_quiet
         return self._complete(execution)
 
     def idled(self, msg_id: str) -> Execution | None:
@@ -143,13 +146,15 @@ class Executions:
         return execution
 
 
-def read_outcome(content: bytes, metadata: bytes = b"{}") -> Outcome:
-    """Read an execute_reply of any kernel."""
+def read_reply(content: bytes, metadata: bytes = b"{}") -> tuple[Outcome, bool]:
+    """Read an execute_reply of any kernel: its outcome, and whether it says that nothing was published."""
     reply = _decode_reply(content)
+    ours = _decode_metadata(metadata).nbcluster or OurMetadata()
+    outcome: Outcome
     if reply.status == "ok":
-        ours = _decode_metadata(metadata).nbcluster or OurMetadata()
-        return Succeeded(reply.execution_count or 0, ours.values, ours.unsent, tuple(reply.payload))
-    if reply.status == "error":
-        return Raised(reply.ename, reply.evalue, tuple(reply.traceback))
-    # "abort" and "aborted": bash_kernel after an interrupt, ipykernel after another cell's error
-    return Raised("KeyboardInterrupt", "the kernel aborted the cell", ())
+        outcome = Succeeded(reply.execution_count or 0, ours.values, ours.unsent, tuple(reply.payload))
+    elif reply.status == "error":
+        outcome = Raised(reply.ename, reply.evalue, tuple(reply.traceback))
+    else:  # "abort" and "aborted": bash_kernel after an interrupt, ipykernel after another cell's error
+        outcome = Raised("KeyboardInterrupt", "the kernel aborted the cell", ())
+    return outcome, ours.quiet

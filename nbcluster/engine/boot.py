@@ -26,9 +26,9 @@ def become_engine(argv: Sequence[str], lifeline_fd: int | None) -> int:
         os.environ[lifeline.VARIABLE] = str(lifeline_fd)
         lifeline.end_with_lifeline(lifeline_fd)
     sys.argv = ["nbcluster-engine", *argv]
-    from ipykernel.kernelapp import IPKernelApp
+    from nbcluster.engine.app import EngineApp
 
-    IPKernelApp.launch_instance(argv=list(argv))
+    EngineApp.launch_instance(argv=list(argv))
     return 0
 
 

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -27,9 +27,11 @@ from traitlets import Type
 from nbcluster.engine import lifeline, seams, strays, values
 from nbcluster.engine.gate import Gate
 from nbcluster.engine.parents import ThreadParents
+from nbcluster.engine.session import EngineSession, is_for_main_shell
 from nbcluster.engine.shell import EngineShell
 from nbcluster.engine.sources import CellCompiler
 from nbcluster.errors import NotSerializable
+from nbcluster.protocol import topics
 
 FEATURE = "nbcluster"
 """The name under which kernel_info says that this kernel is ours, and of our key in metadata."""
@@ -63,6 +65,8 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
         # comes back would not know that it is subscribed.
         socket = self.iopub_thread.socket
         self.iopub_thread.schedule(lambda: socket.setsockopt(zmq.XPUB_VERBOSE, 1))
+        if isinstance(self.session, EngineSession):
+            self.session.look = seams.hear_subscriptions(self.iopub_thread, self.session.listeners.heard)
         # Without this a question to a front end whose stdin channel is not connected is dropped
         # silently, and the cell waits for ever.
         self.stdin_socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -88,7 +92,20 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
     def kernel_info(self) -> Message:
         """What the kernel says of itself; the feature "nbcluster" marks it as an engine."""
         info: Message = super().kernel_info
-        return {**info, "supported_features": [*info["supported_features"], FEATURE]}
+        ours = [FEATURE, topics.FEATURE] if isinstance(self.session, EngineSession) else [FEATURE]
+        return {**info, "supported_features": [*info["supported_features"], *ours]}
+
+    def shell_channel_thread_main(self, msg: list[zmq.Frame]) -> Awaitable[None] | None:
+        """Hand a message on to the main thread, as it came; what is meant for a subshell goes ipykernel's way.
+
+        ipykernel opens each message to read its header, in a task of its own; the main thread opens it again.
+        """
+        thread = self.shell_channel_thread
+        if thread.asyncio_lock.locked() or not is_for_main_shell(msg):
+            handling: Awaitable[None] = super().shell_channel_thread_main(msg)
+            return handling
+        thread.manager.get_shell_channel_to_subshell_socket(None).send_multipart(msg, copy=False)
+        return None
 
     # -- parents -----------------------------------------------------------------------------
 
@@ -208,6 +225,8 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
         """Run a cell behind the closed gate, with the values that it brings and asks for."""
         msg_id = self.get_parent("shell")["header"]["msg_id"]
         self._cell_began = strays.now()
+        if isinstance(self.session, EngineSession):
+            self.session.watch(msg_id)
         with self.gate.cell(), self.shell.cell(msg_id):
             try:
                 wishes = values.read_wishes(cell_meta)
@@ -251,11 +270,14 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
         }
 
     def finish_metadata(self, parent: Message, metadata: Message, reply_content: Message) -> Message:
-        """Put the values that were asked for beside the reply."""
+        """Put the values that were asked for beside the reply, and whether anything was published."""
         finished: Message = super().finish_metadata(parent, metadata, reply_content)
-        sent_home = self._sent_home.pop(parent["header"]["msg_id"], None)
-        if sent_home is not None:
-            finished[FEATURE] = sent_home
+        msg_id = parent["header"]["msg_id"]
+        ours = self._sent_home.pop(msg_id, {})
+        if isinstance(self.session, EngineSession) and self.session.is_quiet(msg_id):
+            ours[topics.QUIET] = True
+        if ours:
+            finished[FEATURE] = ours
         return finished
 
 

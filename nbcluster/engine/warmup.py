@@ -9,6 +9,7 @@ MODULES = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
     "ipykernel.debugger",
+    "nbcluster.engine.app",
     "nbcluster.engine.kernel",
     "nbcluster.engine.outstream",
 )

@@ -17,6 +17,7 @@ import zmq
 from msgspec import Raw, Struct, json
 
 from nbcluster.errors import AuthenticationError, LauncherError
+from nbcluster.protocol import topics
 from nbcluster.transport.frames import Buffer, Frames, Message
 from nbcluster.transport.loopsocket import LoopSocket, log
 
@@ -149,9 +150,16 @@ class EngineLink:
                     except TimeoutError:
                         continue
                     content: dict[str, Any] = json.decode(reply.content)
+                    if topics.FEATURE in content.get("supported_features", ()):
+                        self._hear_less()
                     return content
         except TimeoutError:
             raise LauncherError(f"the kernel did not answer within {timeout:g} s") from None
+
+    def _hear_less(self) -> None:
+        """Subscribe to what the kernel marks for us alone; in this order nothing is missed."""
+        self._sockets["iopub"].socket.subscribe(topics.TOPIC)
+        self._sockets["iopub"].socket.unsubscribe(b"")
 
     def request(
         self,

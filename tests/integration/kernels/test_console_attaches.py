@@ -73,3 +73,22 @@ def test_cells_of_another_front_end_and_ours_take_turns(cluster: Cluster) -> Non
 def has_begun(client: BlockingKernelClient, msg_id: str) -> bool:
     message = client.get_iopub_msg(timeout=DEADLINE)
     return message["parent_header"].get("msg_id") == msg_id and message["msg_type"] == "execute_input"
+
+
+def test_another_front_end_hears_a_cell_of_ours_that_shows_nothing(cluster: Cluster) -> None:
+    client = BlockingKernelClient(connection_file=cluster.engines[0].connection_file)
+    client.load_connection_file()
+    client.start_channels()
+    cluster[0].execute("pass", check=True)  # heard by nobody
+    try:
+        client.wait_for_ready(timeout=DEADLINE)
+        cluster[0].execute("x = 'seen'", check=True)
+        heard: list[str] = []
+        while "idle" not in heard:
+            message = client.get_iopub_msg(timeout=DEADLINE)
+            if message["parent_header"].get("msg_type") == "execute_request":
+                content = message["content"]
+                heard.append(content.get("execution_state") or content["code"])
+        assert heard == ["busy", "x = 'seen'", "idle"]
+    finally:
+        client.stop_channels()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec import json
 
-from nbcluster.controller.executions import REMEMBERED, Execution, Executions, read_outcome
+from nbcluster.controller.executions import REMEMBERED, Execution, Executions, read_reply
 from nbcluster.ids import CellId, ClientId, EngineNumber, Incarnation, TaskId
 from nbcluster.protocol.messages import Raised, Succeeded
 
@@ -30,6 +30,16 @@ def test_an_answer_is_complete_when_reply_and_idle_have_both_come(reply_first: b
     assert done is not None
     assert done.outcome == Succeeded(4)
     assert not executions.any_running()
+
+
+@pytest.mark.parametrize("reply", [OK, json.encode({"status": "error", "ename": "E", "evalue": ""})])
+def test_a_reply_is_enough_where_it_says_that_nothing_was_published(reply: bytes) -> None:
+    executions = Executions()
+    for name, quiet in (("loud", False), ("quiet", True)):
+        executions.add(name, execution(name))
+        done = executions.replied(name, reply, json.encode({"nbcluster": {"quiet": quiet}}))
+        assert (done is not None) == quiet
+    assert executions.idled("quiet") is None
 
 
 def test_an_answer_is_told_once() -> None:
@@ -91,12 +101,12 @@ def test_ended_ones_are_remembered_within_a_bound_and_running_ones_always() -> N
     ],
 )
 def test_the_replies_of_all_kernels_are_read(reply: dict[str, object], outcome: object) -> None:
-    assert read_outcome(json.encode(reply)) == outcome
+    assert read_reply(json.encode(reply)) == (outcome, False)
 
 
 def test_values_come_with_the_metadata() -> None:
     metadata = json.encode({"nbcluster": {"values": {"x": "AAE="}, "unsent": {"y": "too large"}}})
-    outcome = read_outcome(OK, metadata)
+    outcome, _ = read_reply(OK, metadata)
     assert isinstance(outcome, Succeeded)
     assert (outcome.values, outcome.unsent) == ({"x": b"\x00\x01"}, {"y": "too large"})
 
