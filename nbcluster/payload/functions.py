@@ -35,6 +35,10 @@ __all__ = [
 
 _LATEST = 256
 
+# The first byte of a payload: whether one function may serve all calls. What could be changed in place is made
+# anew for each call: a call sees captured names as they were when it was submitted, not as the last call left them.
+_SHARED, _ANEW = b"s", b"a"
+
 
 @dataclass(frozen=True, slots=True)
 class DumpedFunction:
@@ -87,6 +91,8 @@ class FunctionDumper:
             what = f"class {label}" if isinstance(function, type) else f"function {label}"
             raise not_serializable(function, what, error, dump_by_value) from error
         sizes = {name: approximate_size(value) for name, value in captured.items()}
+        is_shared = isinstance(function, type) or (watched is not None and not watched.writes)
+        payload = (_SHARED if is_shared else _ANEW) + payload
         digest = blake2b(payload, digest_size=16).hexdigest()
         dumped = DumpedFunction(digest, payload, label, sizes)
         with self._lock:
@@ -153,13 +159,15 @@ class FunctionLoader:
         loading = Loading(namespace, self.find, digest, where=self.where)
         with reading(loading):
             try:
-                function = pickle.loads(payload)  # noqa: S301  # the sender holds this cluster's key
+                function = pickle.loads(memoryview(payload)[1:])  # noqa: S301  # the sender holds this cluster's key
             except Exception as error:
                 raise unreadable("the function", error, self.where) from error
         for number, scope in loading.scopes.items():
             if number:
                 keep(scope)
         loaded = LoadedFunction(function, loading.scopes.get(0))
+        if payload[:1] == _ANEW:
+            return loaded
         with self._lock:
             self._latest[key] = (namespace, loaded)
             while len(self._latest) > self._size:

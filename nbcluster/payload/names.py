@@ -72,6 +72,16 @@ def all_reads(code: CodeType) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
+def writes_closure(code: CodeType) -> bool:
+    """Whether code, or code inside it, assigns variables of the functions around it (``nonlocal``)."""
+    free = set(code.co_freevars)
+    return any(
+        instruction.opname in ("STORE_DEREF", "DELETE_DEREF") and instruction.argval in free
+        for instruction in dis.get_instructions(code)
+    ) or any(free & set(inner.co_freevars) and writes_closure(inner) for inner in contained(code))
+
+
+@lru_cache(maxsize=4096)
 def all_attributes(code: CodeType) -> frozenset[str]:
     """Return every name in code and the code inside it, attributes too."""
     found = set(code.co_names)

@@ -16,9 +16,11 @@ Knows no pickles.
 from __future__ import annotations
 
 import builtins
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import gt
 from threading import RLock
 from types import CodeType, FunctionType
 from typing import Any
@@ -120,8 +122,13 @@ class Scope:
         return found
 
     def references(self) -> list[int]:
-        """Count the references to all that makes readers: more after a call than before mean that some was kept."""
+        """Count the references to all that makes readers."""
         return [sys.getrefcount(item) for item in self._keepsakes]
+
+    def is_held_more(self, before: list[int]) -> bool:
+        """Whether there are more references than before: then something that makes readers was kept."""
+        now = self.references()
+        return len(now) > len(before) or any(map(gt, now, before))
 
 
 def make(
@@ -182,8 +189,10 @@ def captured_visible(scope: Scope | None) -> Iterator[None]:
                 del _active[number]
             if namespace.get(_KEY) is scope.merged:
                 _put_back(namespace, before)
-        if any(now > then for now, then in zip(scope.references(), held, strict=True)):
-            keep(scope)
+        if scope.is_held_more(held):
+            gc.collect(1)  # a class that the call made and dropped is a cycle
+            if scope.is_held_more(held):
+                keep(scope)
 
 
 def _put_back(namespace: dict[str, Any], before: Any) -> None:

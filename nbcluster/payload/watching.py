@@ -21,7 +21,7 @@ from types import (
 from typing import Any
 
 from nbcluster.payload.modules import MODULES
-from nbcluster.payload.names import all_reads
+from nbcluster.payload.names import all_reads, writes_closure
 from nbcluster.payload.pickling import CACHED_FUNCTION, importable, is_namespace
 
 ATOMS = frozenset((int, float, complex, bool, str, bytes, range, type(None), type(Ellipsis)))
@@ -50,6 +50,8 @@ class Watch:
         self._cells: list[tuple[CellType, Any]] = []
         self._names: list[tuple[Mapping[str, Any], int, list[tuple[str, Any]]]] = []
         self._modules: list[tuple[ModuleType, Any]] = []
+        self.writes = False
+        """Whether a function in it assigns its closure: then a call changes what the next would see."""
 
     def is_same(self) -> bool:
         """Whether all of it is still what it was."""
@@ -102,6 +104,7 @@ class Watch:
         if not is_namespace(space.get("__name__")):
             return False
         self._functions.append((function, function.__code__, function.__defaults__))
+        self.writes = self.writes or writes_closure(function.__code__)
         cells = [(cell, _content(cell)) for cell in function.__closure__ or ()]
         self._cells += cells
         names = [(name, space.get(name, _MISSING)) for name in all_reads(function.__code__)]
