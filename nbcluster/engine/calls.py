@@ -23,6 +23,7 @@ from nbcluster.engine.store import Store
 from nbcluster.engine.waiting import CallQueue
 from nbcluster.engine.work import CallWork, Functions
 from nbcluster.payload.functions import FunctionLoader
+from nbcluster.payload.modules import MODULES
 from nbcluster.payload.values import dump_value, load_value
 from nbcluster.protocol.tasks import INCARNATION, TASKS_URL
 
@@ -77,6 +78,13 @@ def start(kernel: Any) -> Agent | None:
         on_sigint,
     )
     shell.hit_call = runner.take_hit
+
+    def cell_has_ended() -> None:
+        MODULES.look()
+        namespaces.forget_what_changed()
+        runner.go_on()
+
+    kernel.gate.on_open = cell_has_ended
     # ipykernel ignores SIGINT outside of cells. Our handler does too, and calls need no other for each.
     signal.signal(signal.SIGINT, on_sigint)
     builtins.input = _refusing(builtins.input)

@@ -12,8 +12,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -24,13 +24,13 @@ from IPython.core.error import StdinNotImplementedError
 from msgspec import ValidationError
 from traitlets import Type
 
-from nbcluster.engine import lifeline, seams, strays, values
+from nbcluster.engine import calls, context, lifeline, namespaces, seams, strays, values
 from nbcluster.engine.gate import Gate
 from nbcluster.engine.parents import ThreadParents
 from nbcluster.engine.session import EngineSession, is_for_main_shell
 from nbcluster.engine.shell import EngineShell
 from nbcluster.engine.sources import CellCompiler
-from nbcluster.errors import NotSerializable
+from nbcluster.errors import NotSerializable, UsageError
 from nbcluster.protocol import topics
 
 FEATURE = "nbcluster"
@@ -70,7 +70,9 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
         # Without this a question to a front end whose stdin channel is not connected is dropped
         # silently, and the cell waits for ever.
         self.stdin_socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        ThreadParents(lambda: _parent.get(), self._under_parent).install()
+        ThreadParents[_Cause](_cause, self._under_cause).install()
+        self.namespaces = namespaces.Namespaces(self.shell)
+        namespaces.install(self.namespaces)
 
     def start(self) -> None:
         """Start serving, and watch the lifeline."""
@@ -83,6 +85,7 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
             signal.signal(signal.SIGURG, lambda signum, frame: None)
         if why := seams.why_untested():
             self.log.warning(why)
+        calls.start(self)
         fd = os.environ.pop(lifeline.VARIABLE, None)
         if fd is not None:
             loop = self.control_thread.io_loop
@@ -117,7 +120,8 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
 
     def get_parent(self, channel: str | None = None) -> Message:
         """Return the message that caused what runs here, in a thread that of the cell that started it."""
-        own = _parent.get()
+        call = context.current.get()
+        own = _parent.get() if call is None else call.parent
         on_control = channel == "control" or (
             channel is None and threading.current_thread() is self.control_thread
         )
@@ -125,6 +129,9 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
             return own
         parent: Message = super().get_parent(channel)
         return parent
+
+    def _under_cause(self, cause: _Cause) -> AbstractContextManager[None]:
+        return cause.entered() if isinstance(cause, context.RunningCall) else self._under_parent(cause)
 
     @contextmanager
     def _under_parent(self, parent: Message) -> Iterator[None]:
@@ -147,6 +154,7 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
         return self._ask(partial(super().getpass, prompt, *args, **kwargs))
 
     def _ask(self, question: Callable[[], str]) -> str:
+        context.refuse_input()
         until = time.monotonic() + STDIN_GRACE
         while True:
             try:
@@ -224,16 +232,25 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
     ) -> Message:
         """Run a cell behind the closed gate, with the values that it brings and asks for."""
         msg_id = self.get_parent("shell")["header"]["msg_id"]
-        self._cell_began = strays.now()
+        # A live cell is on a thread of its own: neither gate nor interrupts are for it.
+        on_main = threading.current_thread() is threading.main_thread()
+        if on_main:
+            await self.gate.wait_for_call()
+            self._cell_began = strays.now()
         if isinstance(self.session, EngineSession):
             self.session.watch(msg_id)
-        with self.gate.cell(), self.shell.cell(msg_id):
+        with (
+            self.gate.cell() if on_main else nullcontext(),
+            self.shell.cell(msg_id),
+            ExitStack() as namespace,
+        ):
             try:
                 wishes = values.read_wishes(cell_meta)
+                namespace.enter_context(self.namespaces.entered(wishes.namespace))
                 with self.shell.user_code():
                     for name, text in wishes.push.items():
                         self.shell.user_ns[name] = values.load(name, text)
-            except (NotSerializable, ValidationError, KeyboardInterrupt) as error:
+            except (NotSerializable, UsageError, ValidationError, KeyboardInterrupt) as error:
                 return self._fail(error)
             with self.shell.compile.cell(wishes.origin):
                 reply: Message = await super().do_execute(
@@ -245,7 +262,7 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
                     cell_meta=cell_meta,
                     cell_id=cell_id,
                 )
-            outcome, self.shell.last_outcome = self.shell.last_outcome, None
+            outcome = self.shell.take_outcome()
             if reply["status"] == "ok" and (wishes.pull or wishes.want_value):
                 result = None if outcome is None else outcome.result
                 try:
@@ -255,6 +272,29 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
                     return self._fail(error)
                 self._sent_home[msg_id] = {"values": sent, "unsent": unsent}
         return reply
+
+    def do_complete(self, code: str, cursor_pos: int) -> Message:
+        """Complete a name, in the namespace that the request says."""
+        with self._namespace_of_request():
+            found: Message = super().do_complete(code, cursor_pos)
+        return found
+
+    def do_inspect(
+        self, code: str, cursor_pos: int, detail_level: int = 0, omit_sections: Collection[str] = ()
+    ) -> Message:
+        """Describe a name, in the namespace that the request says."""
+        with self._namespace_of_request():
+            found: Message = super().do_inspect(code, cursor_pos, detail_level, omit_sections)
+        return found
+
+    def _namespace_of_request(self) -> AbstractContextManager[None]:
+        try:
+            return self.namespaces.entered(values.read_wishes(self.get_parent().get("metadata")).namespace)
+        except (
+            UsageError,
+            ValidationError,
+        ):  # what has no meaning here must not keep a front end from its answer
+            return nullcontext()
 
     def _fail(self, error: BaseException) -> Message:
         """Show an error that happened before or after the user's code, and return the reply for it."""
@@ -279,6 +319,14 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
         if ours:
             finished[FEATURE] = ours
         return finished
+
+
+_Cause = Message | context.RunningCall
+"""What output belongs to: the request of a cell, or a call."""
+
+
+def _cause() -> _Cause | None:
+    return context.current.get() or _parent.get()
 
 
 def _main_thread() -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
@@ -126,11 +126,8 @@ class Namespaces:
             sys.modules[module.__name__] = module
             # What is defined in it is unknown elsewhere.
             cloudpickle.register_pickle_by_value(module)
-            token = _inside.set(made)
-            try:
+            with _entered(made):
                 self._shell.init_user_ns()
-            finally:
-                _inside.reset(token)
             made.completer = IPCompleter(
                 shell=self._shell, namespace=made.names, global_namespace=made.names, parent=self._shell
             )
@@ -143,20 +140,30 @@ class Namespaces:
         own = [] if self._own is None else [self._own]
         return [*own, *self._named.values()]
 
-    @contextmanager
-    def entered(self, name: str) -> Iterator[None]:
-        """Let the shell's variables be those of a namespace for what runs in this block, in this context."""
-        token = _inside.set(None if name == OWN else self[name])
-        try:
-            yield
-        finally:
-            _inside.reset(token)
+    def entered(self, name: str) -> AbstractContextManager[None]:
+        """Let the shell's variables be those of a namespace for what runs in a block, in its context.
+
+        Raises
+        ------
+        UsageError
+            When the name is no identifier.
+        """
+        return nullcontext() if name == OWN else _entered(self[name])
 
     def forget_what_changed(self) -> None:
         """Let go of shipped objects that are no more the values of their names."""
         for namespace in self.known():
             if namespace.shipped:
                 namespace.forget_what_changed()
+
+
+@contextmanager
+def _entered(namespace: Namespace) -> Iterator[None]:
+    token = _inside.set(namespace)
+    try:
+        yield
+    finally:
+        _inside.reset(token)
 
 
 _installed: Namespaces | None = None

@@ -102,7 +102,6 @@ class Runner:
         self._exposed = False
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
-        gate.on_open = self._go_on
 
     # -- turns -------------------------------------------------------------------------------
 
@@ -112,7 +111,8 @@ class Runner:
             self._scheduled = True
             self._loop.call_soon_threadsafe(self._turn)
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
+        """Run what waits, if anything does."""
         if len(self._queue):
             self.wake()
 
@@ -127,7 +127,7 @@ class Runner:
                     return
                 now = time.perf_counter()
                 if now - begun > TURN:
-                    self._go_on()
+                    self.go_on()
                     return
                 if now - sent > UNSENT:
                     self._send()
@@ -240,7 +240,7 @@ class Runner:
             inside.run(self._work.end)
             self._gate.release()
             self._send()
-            self._go_on()
+            self.go_on()
 
         self._task = self._loop.create_task(drive(), context=inside)
         self._drive_code = drive.__code__

@@ -18,6 +18,8 @@ from ipykernel.iostream import BackgroundSocket, IOPubThread
 from jupyter_client.session import DELIM, DONE, Session, extract_header
 from zmq.eventloop.zmqstream import ZMQStream
 
+from nbcluster.engine import context
+from nbcluster.engine.capture import CAPTURED
 from nbcluster.protocol.topics import TOPIC
 
 NOT_FOR_CONTROLLERS = frozenset({"status", "execute_input"})
@@ -120,6 +122,10 @@ class EngineSession(Session):  # type: ignore[misc]  # jupyter_client's classes 
             else:
                 kind = msg_or_type["msg_type"]
                 said, cause = msg_or_type.get("content", {}), msg_or_type.get("parent_header", {})
+            call = context.current.get()
+            if call is not None and kind in CAPTURED:
+                call.output.show(kind, said)
+                return None
             wanted, ident = self._place(kind, said, cause, ident)
             if not wanted:
                 return None
