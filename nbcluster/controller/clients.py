@@ -1,17 +1,22 @@
 """Who is connected, and how much each has taken. Knows no tasks.
 
 Sending never blocks the controller: what a client has not acknowledged is counted, and output beyond a limit is
-dropped and counted, so that a client that does not read costs bounded memory. Answers and ends are never dropped.
+dropped and counted, so that a client that does not read costs bounded memory. Answers and ends are never dropped;
+values are not sent to a client that has not read those before.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
 from nbcluster.ids import CellId, ClientId
+from nbcluster.protocol.calls import CallOutput, CallsDone, ValueBytes, weight
+from nbcluster.protocol.codec import is_bulk
 from nbcluster.protocol.messages import (
     Answer,
     Bundle,
@@ -48,6 +53,8 @@ class ClientLink:
     """Its process on this host; 0 when it is elsewhere or does not say."""
     sent: int = 0
     received: int = 0
+    postponed: deque[Callable[[], None]] = field(default_factory=deque)
+    """What is to be brought once it has read what was sent."""
 
     @property
     def unread(self) -> int:
@@ -61,7 +68,7 @@ class Clients:
     def __init__(self) -> None:
         self._by_id: dict[ClientId, ClientLink] = {}
         self._dropped: dict[CellId, int] = {}
-        self._outbox: dict[bytes, list[Part]] = {}
+        self._outbox: dict[bytes, list[tuple[Part, Sequence[Buffer]]]] = {}
         self.wire: Wire[Request] | None = None
 
     def __len__(self) -> int:
@@ -90,8 +97,12 @@ class Clients:
 
     def acknowledge(self, client: ClientId, received: int) -> None:
         """Note how many bytes of output it has taken."""
-        if client in self._by_id:
-            self._by_id[client].received = received
+        link = self._by_id.get(client)
+        if link is None:
+            return
+        link.received = received
+        while link.postponed and link.unread <= UNREAD_LIMIT:
+            link.postponed.popleft()()
 
     def gone(self, now: float) -> list[ClientId]:
         """The clients whose process has ended, or, where that cannot be seen, that say nothing for too long."""
@@ -105,6 +116,28 @@ class Clients:
         """The labels of those connected."""
         return tuple(sorted(link.label for link in self._by_id.values() if link.id != but))
 
+    def label(self, client: ClientId) -> str:
+        """How others know it."""
+        link = self._by_id.get(client)
+        return link.label if link is not None else "a client"
+
+    def find(self, prefix: str) -> ClientId | None:
+        """The client whose id begins so; None when it is not there."""
+        return next((client for client in self._by_id if prefix and client.startswith(prefix)), None)
+
+    def is_behind(self, client: ClientId) -> bool:
+        """Whether it has not read more than it may leave unread."""
+        link = self._by_id.get(client)
+        return link is not None and link.unread > UNREAD_LIMIT
+
+    def when_read(self, client: ClientId, bring: Callable[[], None]) -> None:
+        """Call a function at once, or when a client that is behind has read what it was sent."""
+        link = self._by_id.get(client)
+        if link is not None and (link.postponed or link.unread > UNREAD_LIMIT):
+            link.postponed.append(bring)
+        else:
+            bring()
+
     def tell(self, client: ClientId, notice: Notice, buffers: Sequence[Buffer] = ()) -> None:
         """Send a notice, if the client is still there."""
         if client in self._by_id:
@@ -114,22 +147,35 @@ class Clients:
         self, ident: bytes, message: Answer | Notice, parent_id: str, buffers: Sequence[Buffer] = ()
     ) -> None:
         """Send a message to whoever has this identity, together with what else is said in this turn of the loop."""
-        if buffers:
-            self.flush()
-            self._send(message, ident, parent_id, buffers)
-            return
         if not self._outbox:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._outbox.setdefault(ident, []).append(Part(parent_id, message))
+        self._outbox.setdefault(ident, []).append((Part(parent_id, message), buffers))
 
     def flush(self) -> None:
-        """Send what was said."""
+        """Send what was said: in order, and together what may go together."""
         outbox, self._outbox = self._outbox, {}
-        for ident, parts in outbox.items():
-            if len(parts) == 1:
-                self._send(parts[0].message, ident, parts[0].parent)
-            else:
-                self._send(Bundle(tuple(parts)), ident)
+        for ident, said in outbox.items():
+            together: list[Part] = []
+            for part, buffers in said:
+                if together and not _may_join(together, part, buffers):
+                    self._send_together(ident, together)
+                    together = []
+                if buffers:
+                    self._send(part.message, ident, part.parent, buffers)
+                else:
+                    together.append(part)
+            if together:
+                self._send_together(ident, together)
+
+    def _send_together(self, ident: bytes, parts: list[Part]) -> None:
+        first = parts[0]
+        if len(parts) == 1:
+            self._send(first.message, ident, first.parent)
+        elif isinstance(first.message, CallsDone):
+            ends = chain.from_iterable(part.message.calls for part in parts)  # type: ignore[union-attr]  # see _may_join
+            self._send(CallsDone(tuple(ends)), ident)
+        else:
+            self._send(Bundle(tuple(parts)), ident)
 
     def _send(
         self, message: FromController, ident: bytes, parent_id: str = "", buffers: Sequence[Buffer] = ()
@@ -154,6 +200,32 @@ class Clients:
         link.sent += size
         self.tell(client, notice, buffers)
 
+    def tell_calls(self, client: ClientId, notice: CallsDone | CallOutput) -> None:
+        """Send a notice that counts as unread until it is acknowledged."""
+        link = self._by_id.get(client)
+        if link is not None:
+            link.sent += weight(notice)
+            self.send(client.encode(), notice, "")
+
+    def send_value(
+        self, client: ClientId, value: ValueBytes, parent_id: str, buffers: Sequence[Buffer]
+    ) -> None:
+        """Answer with a value, which counts as unread until it is acknowledged."""
+        link = self._by_id.get(client)
+        if link is not None:
+            link.sent += weight(value)
+            self.send(client.encode(), value, parent_id, buffers)
+
     def take_dropped(self, cell: CellId) -> int:
         """How many outputs of a cell were dropped since it was last asked."""
         return self._dropped.pop(cell, 0)
+
+
+def _may_join(together: list[Part], part: Part, buffers: Sequence[Buffer]) -> bool:
+    """Whether one message can hold this too: plain ones in a bundle, ends of calls in one list."""
+    if buffers:
+        return False
+    first = together[0].message
+    if isinstance(first, CallsDone):
+        return isinstance(part.message, CallsDone)
+    return not is_bulk(first) and not is_bulk(part.message)

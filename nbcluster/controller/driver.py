@@ -10,21 +10,23 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, assert_never
 
 import zmq
-from msgspec import DecodeError, json
 
+from nbcluster.controller.calls import CallDesk
+from nbcluster.controller.cells import CellDesk
 from nbcluster.controller.clients import BEAT_INTERVAL, Clients
 from nbcluster.controller.config import ControllerConfig
-from nbcluster.controller.executions import Execution
+from nbcluster.controller.history import History
+from nbcluster.controller.listing import Listing
 from nbcluster.controller.orders import Refusal, check_cell, check_signal, split_targets
 from nbcluster.controller.pool import EnginePool, EngineProcess
 from nbcluster.controller.relay import Relay
 from nbcluster.controller.status import Picture
-from nbcluster.controller.watch import Watch
+from nbcluster.controller.tasks import TaskChannel
 from nbcluster.core import effects, inputs
 from nbcluster.core.scheduler import Scheduler
 from nbcluster.core.targets import parse
@@ -33,9 +35,10 @@ from nbcluster.ids import ClientId, EngineNumber, Incarnation, TaskId
 from nbcluster.launchers.base import Supervisor
 from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
-from nbcluster.transport.frames import Message
+from nbcluster.protocol.tasks import FromEngine
+from nbcluster.transport.frames import Buffer, Message
 from nbcluster.transport.kernel import Channel
-from nbcluster.transport.wire import Arrival, Wire
+from nbcluster.transport.wire import Arrival, Curve, Wire
 from nbcluster.version import __version__
 
 log = logging.getLogger(__name__)
@@ -66,17 +69,25 @@ class Controller:
         self._loop = asyncio.get_running_loop()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._relay = Relay(self._clients, self._pool)
-        self._watch = Watch()
-        self._picture = Picture(config, self._scheduler, self._pool, self._clients)
+        self._history = History(Path(config.directory))
+        self._cells = CellDesk(self._clients, self._pool, self._relay, self._history, self._step, self._spawn)
+        self._calls = CallDesk(self._clients, self._pool, self._history, self._step)
+        self._picture = Picture(config, self._scheduler, self._pool, self._clients, self._calls)
+        self._listing = Listing(self._scheduler, self._clients, self._cells, self._calls)
         self._idle_timeout = config.idle_timeout
         self._idle_since = self._loop.time()
         self._children: set[asyncio.Task[None]] = set()
         self._stopping = False
         self.stopped = asyncio.Event()
 
-    def serve(self, wire: Wire[m.Request]) -> None:
-        """Begin to answer clients over this wire."""
+    def serve(self, wire: Wire[m.Request], tasks: zmq.Socket[bytes], url: str, curve: Curve | None) -> None:
+        """Begin to answer clients over this wire, and agents over this bound socket.
+
+        `url` and the public key of `curve` are what engines are told.
+        """
         self._clients.wire = wire
+        self._pool.channel = self._calls.dispatch.channel = TaskChannel(tasks, self)
+        self._pool.tasks_url = f"{url} {curve.public.decode()}" if curve is not None else url
         self._loop.call_later(BEAT_INTERVAL, self._look_after_clients)
 
     async def stop(self, reason: str) -> None:
@@ -97,7 +108,11 @@ class Controller:
     def _end(self) -> None:
         for timer in self._timers.values():
             timer.cancel()
+        self._calls.dispatch.flush()
         self._pool.close()
+        if self._pool.channel is not None:
+            self._pool.channel.close()
+        self._history.close()
         self.stopped.set()
 
     def stop_soon(self, reason: str) -> None:
@@ -145,7 +160,7 @@ class Controller:
             case m.Hello():
                 self._welcome(order, arrival)
             case m.Goodbye():
-                self._client_left(client)
+                self._client_left(client, goodbye=True)
                 self._answer(arrival, m.Done())
             case m.Beat(received):
                 self._clients.acknowledge(client, received)
@@ -176,7 +191,7 @@ class Controller:
             case m.RemoveEngines(targets):
                 self._order(inputs.Remove(self._meant(client, targets, failed_too=True)), arrival)
             case m.RestartEngines(targets):
-                reason = f"restarted at {time.strftime('%H:%M:%S')} by {self._label(client)}"
+                reason = f"restarted at {time.strftime('%H:%M:%S')} by {self._clients.label(client)}"
                 self._order(inputs.Restart(self._meant(client, targets, failed_too=True), reason), arrival)
             case m.Describe(usage):
                 self._answer(arrival, m.Status(self._picture.cluster(self._idle_timeout, usage=usage)))
@@ -197,17 +212,30 @@ class Controller:
                 self._answer(arrival, m.Done())
             case m.StopCluster(force):
                 self._stop_ordered(client, force, arrival)
-            case (
-                c.SubmitCalls()
-                | c.ReleaseValues()
-                | c.ForgetKey()
-                | c.FetchValue()
-                | c.ListTasks()
-                | c.ReadHistory()
-                | c.Explain()
-                | c.AskEngines()
-            ):
-                raise Refusal("NotSupported", "this controller takes no calls")
+            case c.SubmitCalls():
+                self._calls.submit(client, order, arrival)
+            case c.ReleaseValues(tasks):
+                self._step(inputs.ReleaseCalls(client, tasks))
+            case c.ForgetKey(key):
+                self._order(inputs.ReleaseKey(key), arrival)
+            case c.FetchValue(task):
+                self._calls.fetch(client, task, arrival)
+            case c.ListTasks():
+                self._answer(arrival, self._listing.list(order))
+            case c.ReadHistory():
+                self._calls.read_history(order, arrival)
+            case c.Explain(task):
+                self._answer(arrival, m.LogText(self._listing.explain(task)))
+            case c.AskEngines(targets=targets):
+                engines = [(number, self._process(number)) for number in self._meant(client, targets)]
+                self._calls.questions.ask(
+                    order,
+                    arrival.buffers,
+                    engines,
+                    lambda answers, buffers: self._clients.send(
+                        arrival.ident, answers, arrival.msg_id, buffers
+                    ),
+                )
             case _:
                 assert_never(order)
 
@@ -220,16 +248,14 @@ class Controller:
         self._clients.join(hello, self._loop.time())
         self._answer(arrival, m.Welcome(self._picture.cluster(self._idle_timeout, usage=False)))
 
-    def _label(self, client: ClientId) -> str:
-        link = self._clients.heard(client, self._loop.time())
-        return link.label if link is not None else "a client"
-
-    def _client_left(self, client: ClientId) -> None:
+    def _client_left(self, client: ClientId, *, goodbye: bool = False) -> None:
         if not self._clients.leave(client):
             return
         self._relay.forget_client(client)
+        self._cells.client_left(client)
+        self._calls.client_left(client)
         self._idle_since = self._loop.time()
-        self._step(inputs.ClientLeft(client))
+        self._step(inputs.ClientLeft(client, goodbye))
         if not len(self._clients) and self._idle_timeout is not None:
             self._loop.call_later(self._idle_timeout, self._end_if_idle)
 
@@ -239,7 +265,7 @@ class Controller:
 
     def _forget_gone(self) -> None:
         for client in self._clients.gone(self._loop.time()):
-            log.info("%s is gone", self._label(client))
+            log.info("%s is gone", self._clients.label(client))
             self._client_left(client)
 
     def _look_after_clients(self) -> None:
@@ -265,7 +291,7 @@ class Controller:
                 "stop it all the same with --force (force=True), or leave it with close()",
             )
         self._answer(arrival, m.Done())
-        self.stop_soon(f"stopped by {self._label(client)}")
+        self.stop_soon(f"stopped by {self._clients.label(client)}")
 
     # -- orders -------------------------------------------------------------------------------
 
@@ -294,7 +320,9 @@ class Controller:
         answered = answer is None
         for effect in self._scheduler.step(fact):
             match effect:
-                case effects.TellAccepted(_, cell, tasks):
+                case effects.TellAccepted(client, cell, tasks):
+                    assert isinstance(fact, inputs.SubmitTasks), "only a cell is accepted"
+                    self._cells.accepted(client, fact.order, tasks)
                     reply: m.Answer = m.Accepted(cell, tasks)
                 case effects.TellRefused(error, message):
                     reply = m.Refused(error, message)
@@ -308,6 +336,7 @@ class Controller:
                 answered = True
         if answer is not None and not answered:
             answer(m.Done())
+        self._calls.settle()
 
     def _perform(self, effect: effects.Effect) -> None:
         match effect:
@@ -318,11 +347,9 @@ class Controller:
                 busy = engine is not None and engine.running is not None
                 self._pool.stop(incarnation, busy=busy or self._is_executing(incarnation))
             case effects.RunCell():
-                self._run(effect)
-            case effects.InterruptCell(task, _, incarnation, attempt):
-                process = self._pool.by_incarnation.get(incarnation)
-                if process is not None:
-                    self._pool.interrupt(incarnation, process.executions.message_of(task, attempt))
+                self._cells.run(effect, self._scheduler.tasks[effect.task].owner)
+            case effects.InterruptCell():
+                self._cells.interrupt(effect)
             case effects.SetTimer(timer, seconds):
                 self._timers[timer] = self._loop.call_later(seconds, self._timer_fired, timer)
             case effects.ClearTimer(timer):
@@ -331,10 +358,8 @@ class Controller:
                     handle.cancel()
             case effects.TellStarted(client, cell, task, number, attempt, notice):
                 self._clients.tell(client, m.TaskStarted(cell, task, number, attempt, notice))
-            case effects.TellDone(client, cell, task, at, attempt, outcome):
-                self._relay.forget_input(task)
-                dropped = self._clients.take_dropped(cell)
-                self._clients.tell(client, m.TaskDone(cell, task, at, attempt, outcome, dropped))
+            case effects.TellDone():
+                self._cells.done(effect)
             case effects.ShowEngine(number, gone):
                 self._picture.show(number, gone=gone)
             case effects.TellAccepted() | effects.TellRefused() | effects.TellEngines():
@@ -349,7 +374,7 @@ class Controller:
                 | effects.ForgetPayloads()
                 | effects.ForgetValues()
             ):
-                raise AssertionError("no calls were submitted")
+                self._calls.perform(effect)
             case _:
                 assert_never(effect)
 
@@ -377,36 +402,6 @@ class Controller:
         if self._timers.pop(timer, None) is not None:
             self._step(inputs.TimerFired(timer))
 
-    def _run(self, effect: effects.RunCell) -> None:
-        process = self._pool.by_incarnation.get(effect.incarnation)
-        if process is None or process.link is None or process.ended:
-            return  # its death is on the way and will answer for the task
-        order = effect.order
-        ours: dict[str, Any] = {}
-        if process.can_call:
-            ours = {"push": order.push, "pull": order.pull, "want_value": order.want_value}
-            if order.origin is not None:
-                ours["origin"] = order.origin
-        msg_id = process.link.request(
-            "shell",
-            "execute_request",
-            {
-                "code": order.code,
-                "silent": order.silent,
-                "store_history": not order.silent,
-                "user_expressions": {},
-                "allow_stdin": order.allow_stdin,
-                "stop_on_error": False,
-            },
-            metadata={"nbcluster": ours} if ours else None,
-        )
-        task = self._scheduler.tasks[effect.task]
-        process.executions.add(
-            msg_id,
-            Execution(task.owner, task.cell, task.id, effect.engine, effect.incarnation, effect.attempt),
-        )
-        self._watch.begin(process)
-
     def _read_log(self, number: EngineNumber | None, lines: int) -> str:
         names = ("controller.log", "supervisor.log") if number is None else (f"engine-{number}.log",)
         if number is not None and number not in self._scheduler.engines:
@@ -433,50 +428,34 @@ class Controller:
     def engine_died(self, engine: EngineProcess, cause: str) -> None:
         """An engine's process ended."""
         self._relay.forget_engine(engine)
+        self._calls.engine_gone(engine)
         self._step(inputs.EngineDied(engine.number, engine.incarnation, self._loop.time(), cause))
 
     def engine_replied(self, engine: EngineProcess, channel: Channel, message: Message) -> None:
-        """A kernel answered an execute_request."""
-        if message.header.msg_type == "kernel_info_reply":
-            self._returned(engine.executions.overtaken(message.parent_id))
-        if message.header.msg_type != "execute_reply":
-            return
-        try:
-            execution = engine.executions.replied(message.parent_id, message.content, message.metadata)
-        except DecodeError as error:
-            log.warning("engine %s sent an unreadable reply: %s", engine.number, error)
-            content = json.encode(
-                {"status": "error", "ename": "ProtocolError", "evalue": f"unreadable reply: {error}"}
-            )
-            execution = engine.executions.replied(message.parent_id, content, b"{}")
-        self._returned(execution)
+        """A kernel answered something that nothing waited for."""
+        self._cells.replied(engine, message)
 
     def engine_published(self, engine: EngineProcess, message: Message) -> None:
         """A kernel published something."""
-        if message.header.msg_type == "status":
-            if b'"idle"' in message.content:
-                self._returned(engine.executions.idled(message.parent_id))
-            return
-        self._relay.published(engine, message)
+        self._cells.published(engine, message)
 
     def engine_asked(self, engine: EngineProcess, message: Message) -> None:
         """A kernel wants input."""
         self._relay.asked(engine, message)
 
-    def _returned(self, execution: Execution | None) -> None:
-        if execution is None or execution.outcome is None:
-            return
-        self._step(
-            inputs.CellReturned(
-                execution.task,
-                execution.engine,
-                execution.incarnation,
-                execution.attempt,
-                execution.outcome,
-            )
-        )
+    def agent_said(self, incarnation: Incarnation, message: FromEngine, buffers: Sequence[Buffer]) -> None:
+        """An agent sent a message."""
+        engine = self._pool.by_incarnation.get(incarnation)
+        if engine is not None:
+            self._calls.agent_said(engine, message, buffers)
 
-    def _spawn(self, work: Any) -> None:
+    def agent_lost(self, incarnation: Incarnation) -> None:
+        """The connection of an agent broke."""
+        engine = self._pool.by_incarnation.get(incarnation)
+        if engine is not None:
+            self._pool.agent_lost(engine)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._children.add(task)
         task.add_done_callback(self._child_ended)

@@ -59,6 +59,8 @@ class Execution:
     outcome: Outcome | None = None
     idle: bool = False
     told: bool = False
+    subshell: str = ""
+    """The subshell that a live cell runs in; it is answered out of the order of the others."""
     started: float = field(default_factory=time.time)
 
 
@@ -93,8 +95,11 @@ class Executions:
         return any(not execution.told for execution in self._by_message.values())
 
     def waiting(self) -> str | None:
-        """The message id of the oldest that has not been answered."""
-        return next((msg_id for msg_id, known in self._by_message.items() if not known.told), None)
+        """The message id of the oldest that has not been answered, live ones aside."""
+        return next(
+            (msg_id for msg_id, known in self._by_message.items() if not known.told and not known.subshell),
+            None,
+        )
 
     def asked_after(self, question: str, msg_id: str) -> None:
         """Note a question that was sent behind a request."""

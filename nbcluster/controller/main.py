@@ -74,14 +74,16 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
     loop = asyncio.get_running_loop()
     key = secrets.token_hex(32)
     file = Path(options.connection_file)
-    curve, url = None, f"ipc://{options.directory}/c"
+    curve = None
+    urls = [f"ipc://{options.directory}/c", f"ipc://{options.directory}/t"]
     if options.transport == "tcp":
         public, secret = zmq.curve_keypair()
-        curve, url = Curve(public, secret), "tcp://127.0.0.1"
+        curve, urls = Curve(public, secret), ["tcp://127.0.0.1"] * 2
     try:
-        router, url = bind_router(context, url, curve)
+        router, url = bind_router(context, urls[0], curve)
+        tasks, tasks_url = bind_router(context, urls[1], curve, takeover=False)
     except zmq.ZMQError as error:
-        raise LauncherError(f"the controller cannot listen at {url}: {error}") from error
+        raise LauncherError(f"the controller cannot listen at {urls}: {error}") from error
     controller: Controller
 
     def supervisor_lost() -> None:
@@ -94,7 +96,7 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
     wire: Wire[Request] = Wire(
         router, key.encode(), codec.decode_request, controller.arrived, controller.unreadable
     )
-    controller.serve(wire)
+    controller.serve(wire, tasks, tasks_url, curve)
     watch = LoopSocket(
         router.get_monitor_socket(zmq.EVENT_DISCONNECTED), lambda event: controller.peer_left()
     )

@@ -13,13 +13,14 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGINT, SIGKILL
-from typing import Any, Protocol, assert_never
+from typing import Protocol, assert_never
 
 import zmq
 
 from nbcluster.controller.config import ControllerConfig
 from nbcluster.controller.executions import Executions
 from nbcluster.controller.kernels import KernelChoice, choose_kernel
+from nbcluster.controller.tasks import TaskChannel
 from nbcluster.errors import LauncherError
 from nbcluster.ids import EngineNumber, Incarnation, TaskId
 from nbcluster.launchers.base import (
@@ -31,10 +32,14 @@ from nbcluster.launchers.base import (
     load_launcher,
 )
 from nbcluster.protocol.messages import KernelSpecRef
+from nbcluster.protocol.tasks import CONNECTION, INCARNATION, TASKS_URL, AgentHello
 from nbcluster.transport.frames import Message
 from nbcluster.transport.kernel import Channel, ConnectionInfo, EngineLink, new_connection
 
 log = logging.getLogger(__name__)
+
+AGENT_PATIENCE = 2.0
+"""Seconds that a process has to end by itself once its agent's connection broke; it is killed then."""
 
 STOP_GRACE = 1.5
 """Seconds that an idle engine has to end by itself before it is killed."""
@@ -87,6 +92,16 @@ class EngineProcess:
     started: float = field(default_factory=time.time)
     executions: Executions = field(default_factory=Executions)
     starting: asyncio.Task[None] | None = None
+    greeted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when its agent has said hello."""
+    has_agent: bool = False
+    """Whether its agent is there: it has said hello, and its connection has not broken."""
+    python: str = ""
+    """Version of the Python that runs calls."""
+    cause: str = ""
+    """Why it was ended, where that says more than how."""
+    subshells: list[str] = field(default_factory=list)
+    """Subshells of its kernel that run nothing."""
 
     def running_since(self, task: TaskId) -> float | None:
         """When it was sent a task."""
@@ -119,6 +134,8 @@ class EnginePool:
         self.by_incarnation: dict[Incarnation, EngineProcess] = {}
         self._loop = asyncio.get_running_loop()
         self._emptied = asyncio.Event()
+        self.channel: TaskChannel | None = None
+        self.tasks_url = ""
 
     def check(self, spec: KernelSpecRef) -> None:
         """Refuse a kernel or launcher that does not exist, before anything is decided.
@@ -164,6 +181,10 @@ class EnginePool:
             lambda message: self._listener.engine_asked(engine, message),
         )
         env: dict[str, str | None] = {**kernel.env, **spec.env}
+        env[CONNECTION] = self._config.connection_file
+        if self.channel is not None:
+            self.channel.admit(incarnation, connection.key)
+            env |= {TASKS_URL: self.tasks_url, INCARNATION: str(incarnation)}
         command = Command(
             key,
             kernel.argv(engine.connection_file),
@@ -187,6 +208,24 @@ class EnginePool:
             return
         engine.link.request("control", "shutdown_request", {"restart": False})
         self._loop.call_later(BUSY_GRACE if busy else STOP_GRACE, self._kill, engine)
+
+    def greeted(self, engine: EngineProcess, hello: AgentHello) -> None:
+        """An agent said hello."""
+        engine.python = hello.python
+        engine.has_agent = True
+        engine.greeted.set()
+
+    def agent_lost(self, engine: EngineProcess) -> None:
+        """An agent's connection broke: what it was sent is lost, so its process may not go on."""
+        engine.has_agent = False
+        if not engine.stopping and not engine.ended:
+            self._loop.call_later(AGENT_PATIENCE, self._end_without_agent, engine)
+
+    def _end_without_agent(self, engine: EngineProcess) -> None:
+        if not engine.stopping and not engine.ended:
+            engine.cause = "lost the connection of its agent and was restarted"
+            log.error("engine %s %s", engine.number, engine.cause)
+            self._kill(engine)
 
     def signal(self, incarnation: Incarnation, signum: int) -> None:
         """Send a signal to the process."""
@@ -234,19 +273,30 @@ class EnginePool:
         return self._launchers[name]
 
     async def _wait_ready(self, engine: EngineProcess, link: EngineLink) -> None:
+        limit = self._config.start_timeout
         try:
-            answer: dict[str, Any] = await link.wait_ready(self._config.start_timeout)
+            async with asyncio.timeout(limit):
+                answer = await link.wait_ready(limit)
+                engine.can_call = "nbcluster" in answer.get("supported_features", ())
+                if engine.can_call:
+                    await engine.greeted.wait()
         except LauncherError as error:
-            if not engine.ended:
-                log.warning("engine %s: %s", engine.number, error)
-                engine.stopping = True
-                engine.log.open("a").write(f"\n{error}\n")
-                self._kill(engine)
+            self._fail(engine, str(error))
+            return
+        except TimeoutError:
+            self._fail(engine, f"its kernel answers, but not the agent that takes calls, within {limit:g} s")
             return
         engine.ready = True
-        engine.can_call = "nbcluster" in answer.get("supported_features", ())
         language = str(answer.get("language_info", {}).get("name", "")).lower()
         self._listener.engine_ready(engine, language, engine.can_call)
+
+    def _fail(self, engine: EngineProcess, why: str) -> None:
+        """End an engine that did not start."""
+        if not engine.ended:
+            log.warning("engine %s: %s", engine.number, why)
+            engine.stopping = True
+            engine.log.open("a").write(f"\n{why}\n")
+            self._kill(engine)
 
     def _kill(self, engine: EngineProcess) -> None:
         if not engine.ended:
@@ -272,6 +322,8 @@ class EnginePool:
             engine.link.close()
         del self._by_key[engine.key]
         self.by_incarnation.pop(engine.incarnation, None)
+        if self.channel is not None:
+            self.channel.dismiss(engine.incarnation)
         for leftover in Path(self._config.directory).glob(f"{engine.key}[-.]*"):
             leftover.unlink(missing_ok=True)
         if not self._by_key:
@@ -282,4 +334,4 @@ class EnginePool:
         elif not engine.ready:
             words = engine.tail(LOG_TAIL)
             cause = f"did not start{'; its last words:' + os.linesep + words if words else ''}"
-        self._listener.engine_died(engine, cause)
+        self._listener.engine_died(engine, engine.cause or cause)

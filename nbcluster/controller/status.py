@@ -9,6 +9,7 @@ import time
 
 import psutil
 
+from nbcluster.controller.calls import CallDesk
 from nbcluster.controller.clients import Clients
 from nbcluster.controller.config import ControllerConfig
 from nbcluster.controller.pool import EnginePool, EngineProcess
@@ -24,12 +25,18 @@ class Picture:
     """The public picture of a cluster. Remembers what of each engine was told, so that only news is told."""
 
     def __init__(
-        self, config: ControllerConfig, scheduler: Scheduler, pool: EnginePool, clients: Clients
+        self,
+        config: ControllerConfig,
+        scheduler: Scheduler,
+        pool: EnginePool,
+        clients: Clients,
+        calls: CallDesk,
     ) -> None:
         self._config = config
         self._scheduler = scheduler
         self._pool = pool
         self._clients = clients
+        self._calls = calls
         self._started = time.time()
         self._shown: dict[EngineNumber, tuple[EngineState, Incarnation, str]] = {}
         self._meters: dict[int, psutil.Process] = {}
@@ -52,6 +59,7 @@ class Picture:
             self._scheduler.queued,
             self._scheduler.running,
             (os.getppid(), os.getpid(), *processes),
+            self._calls.held_bytes,
         )
 
     def show(self, number: EngineNumber, *, gone: bool) -> None:
@@ -116,6 +124,7 @@ def engine_status(
         started=process.started if process is not None else None,
         can_call=engine.can_call,
         connection_file=str(process.connection_file) if process is not None else "",
+        python=process.python if process is not None else "",
         note=engine.note,
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import zmq
-from msgspec import Raw, Struct, json
+from msgspec import UNSET, Raw, Struct, UnsetType, json
 
 from nbcluster.errors import AuthenticationError, LauncherError
 from nbcluster.protocol import topics
@@ -169,6 +169,7 @@ class EngineLink:
         *,
         metadata: dict[str, Any] | None = None,
         buffers: Sequence[Buffer] = (),
+        subshell_id: str | UnsetType = UNSET,
     ) -> str:
         """Send a request; its reply goes to `on_reply`. Return its message id."""
         msg_id, frames = self._frames.pack(
@@ -176,6 +177,7 @@ class EngineLink:
             json.encode(content),
             metadata=json.encode(metadata) if metadata else b"{}",
             buffers=buffers,
+            subshell_id=subshell_id,
         )
         self._sockets[channel].send(frames)
         return msg_id

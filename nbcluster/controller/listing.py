@@ -1,0 +1,95 @@
+"""Lists tasks and says why they are where they are, from what was decided and what is kept. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from nbcluster.controller.calls import CallDesk
+from nbcluster.controller.cells import CellDesk
+from nbcluster.controller.clients import Clients
+from nbcluster.controller.records import record_of
+from nbcluster.core import explain
+from nbcluster.core.model import FINAL, Task, title
+from nbcluster.core.scheduler import Scheduler
+from nbcluster.ids import TaskId
+from nbcluster.protocol.calls import ListTasks, Records, TaskRecord
+
+if TYPE_CHECKING:
+    from nbcluster.core.model import Call
+
+LONGEST = 20_000
+"""Records of one answer at most; those left out are counted."""
+
+
+class Listing:
+    """Every task that has not ended, and every call whose value a key holds."""
+
+    def __init__(self, scheduler: Scheduler, clients: Clients, cells: CellDesk, calls: CallDesk) -> None:
+        self._scheduler = scheduler
+        self._clients = clients
+        self._cells = cells
+        self._calls = calls
+
+    def list(self, question: ListTasks) -> Records:
+        """Answer a question about tasks."""
+        limit = min(question.limit or LONGEST, LONGEST)
+        found: list[TaskRecord] = []
+        left_out = 0
+        for task in self._meant(question):
+            if len(found) < limit:
+                found.append(self._cell(task) if isinstance(task, Task) else self._call(task))
+            else:
+                left_out += 1
+        return Records(tuple(found), left_out)
+
+    def explain(self, name: str) -> str:
+        """Say why a task, by its id or key, is where it is."""
+        return explain.explain(self._scheduler, self._scheduler.keys.get(name, TaskId(name)))
+
+    def _meant(self, question: ListTasks) -> Iterator[Task | Call]:
+        if question.keyed:
+            for task in self._scheduler.keys.values():
+                call = self._scheduler.calls[task]
+                if question.state in ("", call.state.value):
+                    yield call
+            return
+        for cell in self._scheduler.tasks.values():
+            if question.state in ("", cell.state.value):
+                yield cell
+        for call in self._scheduler.calls.values():
+            if call.state.value == question.state or (not question.state and call.state not in FINAL):
+                yield call
+
+    def _cell(self, task: Task) -> TaskRecord:
+        return TaskRecord(
+            task.id,
+            "",
+            title(task.order),
+            "cell",
+            task.state.value,
+            self._clients.label(task.owner),
+            task.engine,
+            task.attempt,
+            self._cells.submitted(task.id),
+            self._cells.started(task.id),
+        )
+
+    def _call(self, call: Call) -> TaskRecord:
+        row = self._calls.row_of(call.id)
+        if row is not None:
+            return record_of(row)
+        kept = self._calls.kept(call.id)
+        return TaskRecord(
+            call.id,
+            call.order.key,
+            call.title,
+            "call",
+            call.state.value,
+            kept.owner if kept is not None else self._clients.label(call.owner),
+            call.engine,
+            call.attempt,
+            kept.submitted if kept is not None else None,
+            (kept.started or None) if kept is not None else None,
+            progress=(kept.progress or {}) if kept is not None else {},
+        )

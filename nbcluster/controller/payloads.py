@@ -1,0 +1,170 @@
+"""What the controller keeps of calls: the bytes of their arguments and of small values. Never looks into them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nbcluster.controller.functions import Functions
+from nbcluster.controller.orders import Refusal
+from nbcluster.ids import ClientId, EngineNumber, Incarnation, TaskId
+from nbcluster.protocol.calls import CallOptions, CallSpec, SubmitCalls
+from nbcluster.protocol.outcomes import Rejected
+from nbcluster.protocol.tasks import RunOptions
+from nbcluster.transport.frames import Buffer
+
+HELD_LIMIT = 512 << 20
+"""Bytes of arguments that may wait before clients that submit more are made to wait."""
+
+OVERHEAD = 512
+"""What a call counts beside its arguments."""
+
+
+@dataclass(slots=True)
+class KeptCall:
+    """A call that may still run."""
+
+    client: ClientId
+    owner: str
+    spec: CallSpec
+    options: CallOptions
+    run: RunOptions
+    frames: Sequence[Buffer]
+    submitted: float
+    nbytes: int
+    """Of its arguments."""
+    attempt: int = 0
+    engine: EngineNumber | None = None
+    incarnation: Incarnation | None = None
+    started: float = 0.0
+    progress: dict[str, Any] | None = None
+    told: bool = False
+    """Its owner has been told the end; an engine may still be stuck in it."""
+
+
+class Payloads:
+    """The calls that may still run, by their task."""
+
+    def __init__(self, functions: Functions) -> None:
+        self._functions = functions
+        self._calls: dict[TaskId, KeptCall] = {}
+        self.nbytes = 0
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def get(self, task: TaskId) -> KeptCall | None:
+        """What is kept of a call; None when it will not run any more, or never was."""
+        return self._calls.get(task)
+
+    def keep(
+        self, client: ClientId, owner: str, order: SubmitCalls, buffers: Sequence[Buffer], now: float
+    ) -> tuple[list[CallSpec], list[tuple[TaskId, Rejected]]]:
+        """Keep calls; return those that can be run, and those that cannot with the reason.
+
+        Raises
+        ------
+        Refusal
+            When the message contradicts itself: buffers that are not those announced, ids that are in use.
+            Nothing is kept then.
+        """
+        self._check(order, buffers)
+        self._functions.offer(client, order.functions)
+        runs = [RunOptions(kind.label, kind.namespace, kind.quiet, kind.keep) for kind in order.options]
+        taken, rejected, at = [], [], 0
+        for spec in order.calls:
+            frames = buffers[at : at + len(spec.sizes)] if spec.sizes else ()
+            at += len(spec.sizes)
+            if spec.function not in self._functions:
+                rejected.append((spec.task, _unknown_function(order.options[spec.options].label)))
+                continue
+            nbytes = len(spec.payload) + (sum(spec.sizes) if spec.sizes else 0)
+            self._calls[spec.task] = KeptCall(
+                client,
+                owner,
+                spec,
+                order.options[spec.options],
+                runs[spec.options],
+                frames,
+                now,
+                nbytes,
+            )
+            self._functions.use(spec.function)
+            self.nbytes += nbytes + OVERHEAD
+            taken.append(spec)
+        self._functions.trim(client)
+        return taken, rejected
+
+    def forget(self, tasks: Iterable[TaskId]) -> None:
+        """These calls will not run any more."""
+        for task in tasks:
+            kept = self._calls.pop(task, None)
+            if kept is not None:
+                self._functions.unuse(kept.spec.function)
+                self.nbytes -= kept.nbytes + OVERHEAD
+
+    def _check(self, order: SubmitCalls, buffers: Sequence[Buffer]) -> None:
+        announced = [size for spec in order.calls if spec.sizes for size in spec.sizes]
+        if announced != [len(buffer) for buffer in buffers]:
+            raise Refusal(
+                "UsageError",
+                f"{len(announced)} buffers of arguments were announced and {len(buffers)} came, or of other sizes: "
+                "the message was cut off; none of its calls was taken",
+            )
+        if any(not 0 <= spec.options < len(order.options) for spec in order.calls):
+            raise Refusal("UsageError", "a call names options that the message does not have")
+        used = [spec.task for spec in order.calls if spec.task in self._calls]
+        if used or len({spec.task for spec in order.calls}) < len(order.calls):
+            raise Refusal(
+                "UsageError", f"task ids are in use or not distinct ({used[:3]}); each call needs its own"
+            )
+
+
+def _unknown_function(label: str) -> Rejected:
+    return Rejected(
+        "ControllerLost",
+        f"the controller does not have the function {label!r} any more; submit the call again",
+    )
+
+
+class Values:
+    """Where the values of calls are: the small ones here, the others on an engine."""
+
+    def __init__(self) -> None:
+        self._here: dict[TaskId, bytes] = {}
+        self._there: dict[TaskId, Incarnation] = {}
+        self.nbytes = 0
+
+    def keep(self, task: TaskId, payload: bytes) -> None:
+        """Keep a value here."""
+        self.forget((task,))
+        self._here[task] = payload
+        self.nbytes += len(payload) + OVERHEAD
+
+    def leave(self, task: TaskId, incarnation: Incarnation) -> None:
+        """Note that a value is on an engine."""
+        self.forget((task,))
+        self._there[task] = incarnation
+
+    def here(self, task: TaskId) -> bytes | None:
+        """The value, when it is kept here."""
+        return self._here.get(task)
+
+    def where(self, task: TaskId) -> Incarnation | None:
+        """The incarnation that has the value, when one does."""
+        return self._there.get(task)
+
+    def forget(self, tasks: Iterable[TaskId]) -> None:
+        """Nobody asks for these any more."""
+        for task in tasks:
+            payload = self._here.pop(task, None)
+            if payload is not None:
+                self.nbytes -= len(payload) + OVERHEAD
+            else:
+                self._there.pop(task, None)
+
+    def lose(self, incarnation: Incarnation) -> None:
+        """An engine has gone, and its values with it."""
+        for task in [task for task, at in self._there.items() if at == incarnation]:
+            del self._there[task]
