@@ -10,7 +10,7 @@ from typing import Any, assert_never
 from msgspec import Raw, json
 
 from nbcluster.client.attached import AttachedCluster, Key
-from nbcluster.client.cells import CellRun, Runs
+from nbcluster.client.cells import CellRun, OutputTaker, Runs
 from nbcluster.client.futures import Future
 from nbcluster.client.views import AsyncView
 from nbcluster.core.targets import from_python, parse
@@ -171,9 +171,11 @@ class AsyncCluster(AttachedCluster):
 
     # -- comms --------------------------------------------------------------------------------
 
-    def on_comm(self, listener: CommListener) -> None:
-        """Have the comm messages of engines given to a callback, on this loop."""
+    def on_comm(self, listener: CommListener, take_output: OutputTaker | None = None) -> None:
+        """Have the comm messages of engines given to a callback, on this loop; and output that comms are to show."""
         self._comm_listeners.append(listener)
+        if take_output is not None:
+            self._runs.takers.append(take_output)
 
     async def send_comm(
         self,

@@ -29,6 +29,7 @@ KEPT_LATE = 1000
 
 CellEvent = m.TaskStarted | m.TaskOutput | m.InputWanted | m.TaskDone
 Listener = Callable[[CellEvent, Sequence[Buffer]], None]
+OutputTaker = Callable[[m.TaskOutput], bool]
 
 KEPT_TEXT = 64 << 20
 """Characters of output that a cell keeps for each engine; beyond it the oldest half goes and `output` says so."""
@@ -288,6 +289,7 @@ class Runs:
 
     def __init__(self) -> None:
         self._by_cell: OrderedDict[CellId, CellRun] = OrderedDict()
+        self.takers: list[OutputTaker] = []
 
     @property
     def unfinished(self) -> list[Future]:
@@ -307,7 +309,9 @@ class Runs:
         self._by_cell.pop(run.cell, None)
 
     def handle(self, event: CellEvent, buffers: Sequence[Buffer]) -> None:
-        """Hand an event to its run."""
+        """Hand an event to its run, unless it is output that is shown elsewhere."""
+        if isinstance(event, m.TaskOutput) and any(take(event) for take in self.takers):
+            return
         run = self._by_cell.get(event.cell)
         if run is not None:
             run.handle(event, buffers)

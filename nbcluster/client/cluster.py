@@ -11,7 +11,7 @@ from typing import Any, Self
 from nbcluster.client import current
 from nbcluster.client.aio import AsyncCluster, CommListener
 from nbcluster.client.attached import Key
-from nbcluster.client.cells import CellRun
+from nbcluster.client.cells import CellRun, OutputTaker
 from nbcluster.client.futures import Future
 from nbcluster.client.portal import portal
 from nbcluster.client.views import AsyncView
@@ -257,9 +257,17 @@ class Cluster:
         """Ask an engine's kernel what a name is; the content of its inspect_reply, empty when it is late."""
         return portal().call(self._twin.inspect(code, cursor_pos, detail_level, targets, timeout))
 
-    def on_comm(self, listener: CommListener) -> None:
-        """Have the comm messages of engines given to a callback, on the I/O thread."""
-        self._twin.on_comm(listener)
+    def on_comm(self, listener: CommListener, take_output: OutputTaker | None = None) -> None:
+        """Have the comm messages of engines given to a callback, on the I/O thread, and output that it may take.
+
+        Parameters
+        ----------
+        listener : callable
+            Called with (CommSent, buffers).
+        take_output : callable, optional
+            Called with each TaskOutput before its cell gets it; the cell does not when it returns true.
+        """
+        self._twin.on_comm(listener, take_output)
 
     def send_comm(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from nbcluster.notebook.running import CellRun
-from nbcluster.protocol.messages import ClusterStatus, CommSent, EngineStatus
+from nbcluster.protocol.messages import ClusterStatus, CommSent, EngineStatus, TaskOutput
 from nbcluster.protocol.origin import Origin
 
 
@@ -64,8 +64,12 @@ class ClusterLike(Protocol):
     def complete(self, code: str, cursor_pos: int, targets: str = "", timeout: float = 0.3) -> dict[str, Any]:
         """Ask an engine for completions."""
 
-    def on_comm(self, listener: Callable[[CommSent, Sequence[Any]], None]) -> None:
-        """Have the comm messages of engines given to a callback, on the I/O thread."""
+    def on_comm(
+        self,
+        listener: Callable[[CommSent, Sequence[Any]], None],
+        take_output: Callable[[TaskOutput], bool] | None = None,
+    ) -> None:
+        """Have the comm messages of engines given to a callback, on the I/O thread, and output that it may take."""
 
     def send_comm(
         self,

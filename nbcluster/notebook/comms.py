@@ -19,6 +19,7 @@ from msgspec import json
 from nbcluster.errors import NBClusterError
 from nbcluster.ids import CellId
 from nbcluster.notebook.operations import Buffers
+from nbcluster.notebook.outputwidgets import OutputWidgets
 from nbcluster.notebook.widgetstate import (
     CONTROL_TARGET,
     CONTROL_VERSION,
@@ -27,7 +28,7 @@ from nbcluster.notebook.widgetstate import (
     joined_states,
     states_message,
 )
-from nbcluster.protocol.messages import CommSent
+from nbcluster.protocol.messages import CommSent, TaskOutput
 
 REMEMBERED_CELLS = 500
 """Cells whose comm messages still name them as their cause."""
@@ -40,8 +41,12 @@ _log = logging.getLogger(__name__)
 class CommPeer(Protocol):
     """The part of client.cluster.Cluster that carries comms."""
 
-    def on_comm(self, listener: Callable[[CommSent, Sequence[Any]], None]) -> None:
-        """Have the comm messages of engines given to a callback, on the I/O thread."""
+    def on_comm(
+        self,
+        listener: Callable[[CommSent, Sequence[Any]], None],
+        take_output: Callable[[TaskOutput], bool] | None = None,
+    ) -> None:
+        """Have the comm messages of engines given to a callback, on the I/O thread, and output that it may take."""
 
     def send_comm(
         self,
@@ -137,6 +142,17 @@ class ProxyComm(BaseComm):  # type: ignore[misc]  # comm is not typed
         if not self._is_cut_off:
             self._pass_on("comm_close", msg)
 
+    def show_outputs(self, outputs: list[Message], *, tell_engine: bool) -> None:
+        """Have the page, and perhaps the engine, set what an output widget shows."""
+        update: Message = {"method": "update", "state": {"outputs": outputs}, "buffer_paths": []}
+        self.fold(update, ())
+        self.publish_msg("comm_msg", update)
+        if tell_engine and not self._is_cut_off:
+            from nbcluster.client.callbacks import call_soon
+
+            # This is the I/O thread, which must not wait for itself.
+            call_soon(lambda message: self._pass_on("comm_msg", message), {"content": {"data": update}})
+
     def cut_off(self) -> None:
         """Show that the engine has gone: a widget stays with its last values, but is disabled; others are closed.
 
@@ -186,6 +202,7 @@ class Proxies:
         self._latest: Message = {}
         self._open: dict[str, ProxyComm] = {}
         self._control: StatesOfAll | None = None
+        self._output_widgets = OutputWidgets()
         self._ended = False
 
     def expect(self, peer: CommPeer, parent: Message) -> None:
@@ -193,7 +210,10 @@ class Proxies:
         self._latest = parent
         if not any(known is peer for known in self._followed):
             self._followed.append(peer)
-            peer.on_comm(lambda notice, buffers: self._heard(peer, notice, buffers))
+            peer.on_comm(
+                lambda notice, buffers: self._heard(peer, notice, buffers),
+                lambda event: not self._ended and self._output_widgets.take(event),
+            )
 
     def sent(self, cell: CellId, parent: Message) -> None:
         """Note which message a cell was sent for."""
@@ -244,13 +264,17 @@ class Proxies:
             proxy.parent = cause
         match notice.msg_type:
             case "comm_open":
+                self._output_widgets.opened(proxy.comm_id, proxy, data)
                 proxy.fold(data, buffers)
                 names = {key: content[key] for key in ("target_name", "target_module") if key in content}
                 proxy.publish_msg("comm_open", data, notice.metadata, buffers, **names)
             case "comm_msg":
-                proxy.fold(data, buffers)
-                proxy.publish_msg("comm_msg", data, notice.metadata, buffers)
+                told = self._output_widgets.heard(proxy.comm_id, notice.cell, notice.engine, data)
+                if told is not None:
+                    proxy.fold(told, buffers)
+                    proxy.publish_msg("comm_msg", told, notice.metadata, buffers)
             case "comm_close" if notice.lost:
+                self._output_widgets.closed(proxy.comm_id)
                 proxy.cut_off()
             case "comm_close":
                 self._forget(proxy.comm_id)
@@ -258,6 +282,7 @@ class Proxies:
 
     def _forget(self, comm_id: str) -> None:
         self._open.pop(comm_id, None)
+        self._output_widgets.closed(comm_id)
 
     def _states(self) -> dict[str, WidgetState]:
         return {

@@ -92,3 +92,44 @@ def test_a_widget_whose_engine_has_restarted_stays_but_is_off(notebook):
 def saved(nb) -> bool:
     """Whether the file is what the page shows."""
     return not nb.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.model.dirty")
+
+
+OUTPUT = """%%distributed 0
+import ipywidgets
+from IPython.display import HTML, display
+out = ipywidgets.Output(layout={'border': '1px solid gray'})
+display(out)
+with out:
+    print('line in the widget')
+    display(HTML('<b class="mine">rich</b>'))
+print('line of the cell')"""
+
+INTERACT = """%%distributed 0
+@ipywidgets.interact(x=(0, 10))
+def double(x=2):
+    print('twice', 2 * x)"""
+
+
+def test_output_widgets_and_interact_hold_what_is_shown_in_them(notebook):
+    nb = notebook(START, OUTPUT, "%%distributed 0\nwith out:\n    print('from a later cell')", INTERACT)
+    nb.run(0)
+    nb.run(1)
+    inside = nb.outputs(1).locator(".jupyter-widgets.widget-output, .lm-Widget.jupyter-widgets-output-area")
+    nb.wait_until(lambda: inside.count() >= 1, lambda: "the widget")
+    nb.wait_until(lambda: "line in the widget" in inside.first.inner_text(), lambda: nb.text(1))
+    assert inside.first.locator("b.mine").count() == 1
+    nb.wait_for_text(1, "line of the cell")
+    assert "line of the cell" not in inside.first.inner_text()
+    nb.run(2)
+    nb.wait_until(lambda: "from a later cell" in inside.first.inner_text(), lambda: nb.text(1))
+    assert "from a later cell" not in nb.text(2)
+    nb.run(3)
+    nb.wait_for_text(3, "twice 4")
+    handle = nb.outputs(3).locator(".widget-slider .noUi-handle")
+    for _ in range(3):
+        handle.press("ArrowRight")
+    nb.wait_for_text(3, "twice 10")
+    assert nb.outputs(3).first.inner_text().count("twice") == 1
+    nb.picture("output-widgets-light")
+    nb.use_theme("JupyterLab Dark")
+    nb.picture("output-widgets-dark")
