@@ -133,8 +133,7 @@ class CallDesk:
 
     def fetch(self, client: ClientId, task: TaskId, arrival: Arrival[m.Request]) -> None:
         """Bring the value of a call, once it has ended."""
-        kept = self._payloads.get(task)
-        if kept is None or kept.told:
+        if self._payloads.get(task) is None:
             self._clients.when_read(client, lambda: self._bring(client, task, arrival))
             return
 
@@ -228,7 +227,6 @@ class CallDesk:
                 result = None
             kept = self._payloads.get(end.task)
             if kept is not None:
-                kept.told = True
                 row = call_row(end, kept, result, now)
                 if not kept.options.quiet:
                     self._history.add(row)

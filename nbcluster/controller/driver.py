@@ -274,7 +274,8 @@ class Controller:
         self._loop.call_later(BEAT_INTERVAL, self._look_after_clients)
 
     def _end_if_idle(self) -> None:
-        if len(self._clients) or (self._scheduler.tasks and not self._config.ends_with_clients):
+        is_working = bool(self._scheduler.queued or self._scheduler.running)
+        if len(self._clients) or (is_working and not self._config.ends_with_clients):
             self._idle_since = self._loop.time()
             return
         if self._idle_timeout is None or self._stopping:
@@ -344,7 +345,7 @@ class Controller:
                 self._start_engine(number, incarnation, spec)
             case effects.StopEngine(number, incarnation):
                 engine = self._scheduler.engines.get(number)
-                busy = engine is not None and engine.running is not None
+                busy = engine is not None and (engine.running is not None or bool(engine.inflight))
                 self._pool.stop(incarnation, busy=busy or self._is_executing(incarnation))
             case effects.RunCell():
                 self._cells.run(effect, self._scheduler.tasks[effect.task].owner)

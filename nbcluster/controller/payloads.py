@@ -39,8 +39,6 @@ class KeptCall:
     incarnation: Incarnation | None = None
     started: float = 0.0
     progress: dict[str, Any] | None = None
-    told: bool = False
-    """Its owner has been told the end; an engine may still be stuck in it."""
 
 
 class Payloads:

@@ -80,9 +80,19 @@ class Picture:
     def _engine(self, number: EngineNumber, *, usage: bool) -> m.EngineStatus:
         engine = self._scheduler.engines[number]
         process = self._pool.by_incarnation.get(engine.incarnation)
-        running = self._scheduler.tasks.get(engine.running) if engine.running is not None else None
         meter = self._meter(process.pid) if usage and process is not None and process.pid else None
-        return engine_status(engine, process, running, meter)
+        return engine_status(engine, process, *self._running(engine, process), meter)
+
+    def _running(self, engine: Engine, process: EngineProcess | None) -> tuple[str | None, float | None]:
+        """What it runs now, and since when: a cell, or the first of the calls that it was sent."""
+        task = self._scheduler.tasks.get(engine.running) if engine.running is not None else None
+        if task is not None:
+            return _first_line(task), process.running_since(task.id) if process is not None else None
+        call = next(iter(engine.inflight.values()), None)
+        if call is None:
+            return None, None
+        kept = self._calls.kept(call.id)
+        return call.title, (kept.started or None) if kept is not None else None
 
     def _meter(self, pid: int) -> psutil.Process | None:
         try:
@@ -95,7 +105,11 @@ class Picture:
 
 
 def engine_status(
-    engine: Engine, process: EngineProcess | None, running: Task | None, meter: psutil.Process | None
+    engine: Engine,
+    process: EngineProcess | None,
+    running: str | None,
+    since: float | None,
+    meter: psutil.Process | None,
 ) -> EngineStatus:
     """The public picture of one engine."""
     memory: int | None = None
@@ -116,10 +130,8 @@ def engine_status(
         resources=engine.spec.resources,
         memory=memory,
         cpu=cpu,
-        running=_first_line(running) if running is not None else None,
-        running_since=process.running_since(running.id)
-        if process is not None and running is not None
-        else None,
+        running=running,
+        running_since=since,
         starts=engine.starts,
         started=process.started if process is not None else None,
         can_call=engine.can_call,

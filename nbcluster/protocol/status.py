@@ -37,7 +37,7 @@ class EngineStatus(Struct, frozen=True):
     memory: int | None = None
     cpu: float | None = None
     running: str | None = None
-    """What it runs now: the first line of the cell."""
+    """What it runs now: the first line of the cell, or the label of the call."""
     running_since: float | None = None
     starts: int = 0
     started: float | None = None
