@@ -56,7 +56,7 @@ def dump_exception(
                 return Threw(ename, evalue, lines, unsent=f"{type(reason).__name__}: {reason}")
             unsent = f"a cause of it, {type(link).__name__}, could not be sent: {reason}"
             stand_in = RemoteError(type(link).__name__, _text(link))
-            links.append(dump_value(stand_in, functions).payload)
+            links.append(_dump(stand_in, functions))
     return Threw(ename, evalue, lines, pickle.dumps(links, 5), unsent)
 
 

@@ -93,7 +93,7 @@ class Modules:
         if name not in sys.modules:
             importlib.invalidate_caches()
         module = importlib.import_module(name)
-        self.stamp(module)
+        self.look()  # what it imported in turn
         return module
 
     def _users_modules_in(self, module: ModuleType) -> tuple[str, ...]:

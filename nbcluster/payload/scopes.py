@@ -70,11 +70,13 @@ class Lookup(dict[str, Any]):
         return found
 
     def _forget(self, number: int) -> Callable[[ref[CodeType]], None]:
+        lock, key = _lock, _KEY  # at the end of the process the module's names go first
+
         def gone(_: ref[CodeType]) -> None:
-            with _lock:
+            with lock:
                 self._codes.pop(number, None)
-                if not self._codes and self._namespace.get(_KEY) is self:
-                    self._namespace[_KEY] = self._before
+                if not self._codes and self._namespace.get(key) is self:
+                    self._namespace[key] = self._before
 
         return gone
 

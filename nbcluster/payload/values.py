@@ -304,16 +304,14 @@ def _is_known_to_pickle(thing: Any) -> bool:
 def _named(
     args: tuple[Any, ...], kwargs: dict[str, Any], function: Callable[..., Any] | None
 ) -> dict[str, Any]:
-    names: list[str] = []
-    if function is not None:
-        try:
-            bound = inspect.signature(function).bind(*args, **kwargs).arguments
-        except (TypeError, ValueError):
-            bound = {}
-        names = [name for name, value in bound.items() if any(value is given for given in args)]
-    labels = names if len(names) == len(args) else [str(at + 1) for at in range(len(args))]
-    found = {
-        f"argument {label!r}" if names is labels else f"argument {label}": value
-        for label, value in zip(labels, args, strict=True)
-    }
-    return found | {f"argument {name!r}": value for name, value in kwargs.items()}
+    try:
+        parameters = inspect.signature(function).parameters.values() if function is not None else ()
+    except (TypeError, ValueError):
+        parameters = ()
+    names = [
+        each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+    ]
+    labels = [repr(name) for name in names] + [str(at + 1) for at in range(len(names), len(args))]
+    positional = dict(zip(labels, args, strict=False))
+    named = {repr(name): value for name, value in kwargs.items()}
+    return {f"argument {label}": value for label, value in (positional | named).items()}
