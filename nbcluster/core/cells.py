@@ -16,7 +16,7 @@ from nbcluster.core.model import (
     StopCause,
     Task,
     TaskState,
-    language_of,
+    has,
     title,
 )
 from nbcluster.errors import UsageError
@@ -44,7 +44,10 @@ def submit(ledger: Ledger, order: SubmitTasks) -> None:
     wanted = targets.parse(cell.targets)
     _refuse_malformed(ledger, order, wanted)
     numbers = targets.resolve(wanted, ledger.engines.values(), order.language)
-    engines: tuple[EngineNumber | None, ...] = (None,) if wanted.any else numbers
+    numbers = placement.with_resources(ledger.engines, numbers, cell)
+    engines: tuple[EngineNumber | None, ...] = numbers
+    if wanted.any:
+        engines = (placement.beside(ledger.engines, numbers),) if cell.live else (None,)
     if len(order.tasks) < len(engines):
         raise UsageError(f"{len(engines)} engines are meant and {len(order.tasks)} task ids were given")
     sequence = ledger.next_sequence()
@@ -52,8 +55,8 @@ def submit(ledger: Ledger, order: SubmitTasks) -> None:
     ledger.effects.append(TellAccepted(order.client, cell.cell, places))
     for place in places:
         ledger.enter(Task(place.task, cell.cell, order.client, cell, order.language, sequence, place.engine))
-    if wanted.any:
-        _wake_one(ledger, order.language)
+    if None in engines:
+        ledger.hungry.update(numbers)
     if cell.startup:
         _remember_startup(ledger, order, sequence)
 
@@ -67,6 +70,9 @@ def _refuse_malformed(ledger: Ledger, order: SubmitTasks, wanted: targets.Target
             "a startup cell runs on every matching engine that joins, and 'any' means one engine: "
             "give it a tag, engine numbers, all, or no targets"
         )
+    if cell.retries < 0:
+        raise UsageError(f"{cell.retries} retries cannot be: the number of retries is 0 or more")
+    placement.check_resources(cell.resources)
     if cell.cell in ledger.cells or cell.cell in ledger.startup:
         raise UsageError(f"the cell id {cell.cell!r} is in use; each submission needs a new one")
     taken = [task for task in order.tasks if task in ledger.tasks]
@@ -76,35 +82,27 @@ def _refuse_malformed(ledger: Ledger, order: SubmitTasks, wanted: targets.Target
         )
 
 
-def _wake_one(ledger: Ledger, language: str) -> None:
-    if engine := placement.choose(ledger.engines.values(), language):
-        ledger.hungry.add(engine.number)
-
-
 # -- running ----------------------------------------------------------------------------------
-
-
-def feed(ledger: Ledger, engine: Engine) -> None:
-    """Give an idle engine the first task that is for it."""
-    if engine.state is not EngineState.IDLE:
-        return
-    pool = ledger.pools.get(language_of(engine).casefold())
-    bound = ledger.tasks[next(iter(engine.lane))] if engine.lane else None
-    free = ledger.tasks[next(iter(pool))] if pool else None
-    if task := placement.earlier(bound, free):
-        ledger.run(task, engine)
 
 
 def returned(ledger: Ledger, fact: CellReturned) -> None:
     """Take an answer, if it is to the present attempt on the present incarnation."""
     task, engine = ledger.tasks.get(fact.task), ledger.engines.get(fact.engine)
-    if task is None or engine is None or engine.running != task.id:
+    if task is None or engine is None or not (engine.running == task.id or task.id in engine.beside):
         return
     if (task.attempt, engine.incarnation) != (fact.attempt, fact.incarnation):
         return
-    ledger.end(task, *_judge(task, fact.outcome))
-    if engine.state is EngineState.BUSY:
+    may_run_again = task.state is TaskState.RUNNING and task.failures < task.order.retries
+    given_up = task.state is TaskState.GIVEN_UP
+    if may_run_again and isinstance(fact.outcome, Raised):
+        ledger.again(task)
+    else:
+        ledger.end(task, *_judge(task, fact.outcome))
+    if engine.running is None and not engine.inflight and engine.state is EngineState.BUSY:
         ledger.set_state(engine, EngineState.IDLE)
+    elif given_up:
+        engine.note = ""
+        ledger.show(engine)
 
 
 def _judge(task: Task, outcome: Outcome) -> tuple[TaskState, Outcome]:
@@ -134,21 +132,21 @@ def stopped(task: Task, raised: Raised | None = None, note: str = "") -> tuple[T
 # -- ending -----------------------------------------------------------------------------------
 
 
-def cancel(ledger: Ledger, order: Cancel) -> list[Engine]:
-    """Cancel tasks for a person. Returns the engines that must be restarted to get rid of one."""
+def cancel(ledger: Ledger, order: Cancel) -> list[Task]:
+    """Cancel tasks for a person. Returns those whose engine must be restarted to get rid of them."""
     stuck = []
     for name in order.tasks:
         task = ledger.tasks.get(name)
         if task is None:
             continue
         ledger.startup.pop(task.cell, None)  # who stops a startup cell does not want it again
-        if engine := cancel_one(ledger, task, order.reason, order.force):
-            stuck.append(engine)
+        if cancel_one(ledger, task, order.reason, order.force):
+            stuck.append(task)
     return stuck
 
 
-def cancel_one(ledger: Ledger, task: Task, reason: str, force: bool = False) -> Engine | None:
-    """Withdraw or interrupt a task. Returns its engine when it must be restarted for it."""
+def cancel_one(ledger: Ledger, task: Task, reason: str, force: bool = False) -> bool:
+    """Withdraw or interrupt a task. Returns whether its engine must be restarted for it."""
     task.force |= force
     match task.state:
         case TaskState.READY:
@@ -160,13 +158,15 @@ def cancel_one(ledger: Ledger, task: Task, reason: str, force: bool = False) -> 
             _interrupt_again(ledger, task)
         case TaskState.GIVEN_UP:
             if force:
-                return engine_of(ledger, task)
+                return True
             _interrupt_again(ledger, task)
         case TaskState.DONE | TaskState.FAILED | TaskState.CANCELLED | TaskState.LOST:
             raise AssertionError(f"task {task.id} has ended and is still kept")
+        case TaskState.WAITING:
+            raise AssertionError(f"task {task.id} waits for others, which cells do not")
         case _:
             assert_never(task.state)
-    return None
+    return False
 
 
 def owned_by(ledger: Ledger, client: ClientId) -> tuple[TaskId, ...]:
@@ -193,19 +193,19 @@ def engine_of(ledger: Ledger, task: Task) -> Engine:
     return ledger.engines[task.engine]
 
 
-def timer_fired(ledger: Ledger, timer: str) -> Engine | None:
-    """A task was out of time, or did not end when asked. Returns the engine that must be restarted for it."""
+def timer_fired(ledger: Ledger, timer: str) -> list[Task]:
+    """A task was out of time, or did not end when asked. Returns it if its engine must be restarted for it."""
     name = ledger.timers.pop(timer, None)
     task = ledger.tasks.get(name) if name is not None else None
     if task is None:
-        return None
+        return []
     if task.state is TaskState.RUNNING:
         interrupt(ledger, task, StopCause.TIMEOUT)
-        return None
+        return []
     assert task.state is TaskState.STOPPING, f"timer {timer} fired for a task that is {task.state}"
-    engine = engine_of(ledger, task)
     if task.force:
-        return engine
+        return [task]
+    engine = engine_of(ledger, task)
     _, outcome = stopped(
         task,
         note=f"engine {engine.number} is still stuck in it: "
@@ -214,7 +214,7 @@ def timer_fired(ledger: Ledger, timer: str) -> Engine | None:
     ledger.give_up(task, outcome)
     engine.note = f"it does not let go of {title(task.order)!r}, which was given up"
     ledger.show(engine)
-    return None
+    return []
 
 
 def fail_fast(ledger: Ledger) -> None:
@@ -232,10 +232,9 @@ def fail_fast(ledger: Ledger) -> None:
 
 def lose_hopeless(ledger: Ledger) -> None:
     """End what waits for any engine of a language when no engine of it is left."""
-    for language, pool in list(ledger.pools.items()):
-        if not any(placement.could_run(engine, language) for engine in ledger.engines.values()):
-            for waiting in list(pool):
-                task = ledger.tasks[waiting]
+    for pool in list(ledger.pools.values()):
+        for task in list(pool):
+            if not any(placement.could_run(engine, task) for engine in ledger.engines.values()):
                 ledger.lose(
                     task,
                     f"no engine is left that could run {title(task.order)!r}; `%cluster add 1` starts one",
@@ -260,14 +259,15 @@ def _remember_startup(ledger: Ledger, order: SubmitTasks, sequence: int) -> None
 
 def run_startup(ledger: Ledger, engine: Engine) -> None:
     """Put every startup cell that means this engine before all that waits for it, in the order of sending."""
-    waiting = {ledger.tasks[name].cell for name in engine.lane}
+    waiting = {item.cell for item in engine.lane if isinstance(item, Task)}
     missing = [
         cell
         for cell in ledger.startup.values()
         if cell.id not in waiting
+        and has(engine, cell.order.resources)
         and targets.matches(targets.parse(cell.order.targets), engine, ledger.engines.values(), cell.language)
     ]
-    for cell in reversed(missing):
+    for cell in missing:
         task = Task(
             TaskId(f"{cell.id}/startup/{engine.incarnation}"),
             cell.id,
@@ -279,4 +279,4 @@ def run_startup(ledger: Ledger, engine: Engine) -> None:
             on_start_of=engine.incarnation,
             muted=cell.muted,
         )
-        ledger.enter(task, first=True)
+        ledger.enter(task)

@@ -4,36 +4,49 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from nbcluster.core.model import Engine, EngineState, StopCause, Task, TaskState, title
+from nbcluster.core.model import Call, Engine, EngineState, StopCause, Task, TaskState, is_up, title
 from nbcluster.core.placement import could_run
 from nbcluster.core.scheduler import Scheduler
+from nbcluster.core.values import became
 from nbcluster.ids import TaskId
 
+_NAMED = 5
+"""Tasks that a sentence names."""
 
-def explain(scheduler: Scheduler, task_id: TaskId) -> str:
+
+def explain(scheduler: Scheduler, name: TaskId | str) -> str:
     """Say why a task is where it is.
 
     Parameters
     ----------
     scheduler : Scheduler
-    task_id : TaskId
+    name : str
+        The id of a cell's task or of a call, or the key of a call.
 
     Returns
     -------
     str
         One sentence for a person.
     """
+    task_id = scheduler.keys.get(name, TaskId(name))
     task = scheduler.tasks.get(task_id)
     if task is None:
-        return f"task {task_id} has ended, or was never submitted here"
+        call = scheduler.calls.get(task_id)
+        return (
+            f"task {name} has ended, or was never submitted here"
+            if call is None
+            else explain_call(scheduler, call)
+        )
     what = repr(title(task.order))
     match task.state:
-        case TaskState.READY if task.engine is None:
+        case TaskState.READY if task.bound is None:
             return f"{what} waits {_why_in_pool(scheduler, task)}"
         case TaskState.READY:
             return f"{what} waits for engine {task.engine}, {_why_in_lane(scheduler, task)}"
         case TaskState.RUNNING:
             return f"{what} runs on engine {task.engine}"
+        case TaskState.WAITING:
+            raise AssertionError(f"task {task_id} waits for others, which cells do not")
         case TaskState.STOPPING:
             return (
                 f"{what} was interrupted on engine {task.engine} {_why_stopped(task)}, and has not ended yet"
@@ -56,24 +69,101 @@ def _why_stopped(task: Task) -> str:
 
 
 def _why_in_pool(scheduler: Scheduler, task: Task) -> str:
-    able = [engine for engine in scheduler.engines.values() if could_run(engine, task.language)]
-    before = list(scheduler.ledger.queue_of(task)).index(task.id)
+    able = [engine for engine in scheduler.engines.values() if could_run(engine, task)]
+    before = list(scheduler.ledger.queue_of(task)).index(task)
     busy = sum(engine.state is EngineState.BUSY for engine in able)
     rest = f" and {len(able) - busy} not up" if len(able) > busy else ""
     return f"for any {task.language} engine: {busy} busy{rest}, {_count(before)} before it"
 
 
-def _why_in_lane(scheduler: Scheduler, task: Task) -> str:
-    assert task.engine is not None, f"task {task.id} is bound to nothing"
-    engine = scheduler.engines[task.engine]
-    before = list(engine.lane).index(task.id)
+def _why_in_lane(scheduler: Scheduler, item: Task | Call) -> str:
+    assert item.engine is not None, f"task {item.id} is bound to nothing"
+    engine = scheduler.engines[item.engine]
+    before = list(engine.lane).index(item)
     return f"{_what_engine_does(scheduler, engine)}, with {_count(before)} before it"
 
 
 def _what_engine_does(scheduler: Scheduler, engine: Engine) -> str:
-    if engine.running is None:
-        return f"which is {engine.state.value}"
-    return f"which runs {title(scheduler.tasks[engine.running].order)!r}"
+    title_there = scheduler.doing(engine.number)
+    return f"which is {engine.state.value}" if title_there is None else f"which runs {title_there!r}"
+
+
+# -- calls ------------------------------------------------------------------------------------
+
+
+def explain_call(scheduler: Scheduler, call: Call) -> str:
+    """Say why a call is where it is, or how it ended."""
+    what = f"{call.title!r}"
+    match call.state:
+        case TaskState.WAITING:
+            return f"{what} waits for {_open_inputs(scheduler, call)}"
+        case TaskState.READY if call.order.options.pinned:
+            return f"{what} waits for engine {call.engine}, {_why_in_lane(scheduler, call)}"
+        case TaskState.READY:
+            return f"{what} waits {_why_ready(scheduler, call)}{_why_again(call)}"
+        case TaskState.RUNNING if call.begun:
+            return f"{what} runs on engine {call.engine}{_why_again(call)}"
+        case TaskState.RUNNING:
+            return f"{what} was sent to engine {call.engine}{_behind(scheduler, call)}{_why_again(call)}"
+        case TaskState.STOPPING:
+            return (
+                f"{what} was interrupted on engine {call.engine} {_why_call_stopped(call)}, "
+                "and has not ended yet"
+            )
+        case TaskState.GIVEN_UP:
+            return (
+                f"{what} was given up {_why_call_stopped(call)}, and engine {call.engine} is still stuck in "
+                f"it; `%cluster restart {call.engine}` restarts that engine alone"
+            )
+        case TaskState.DONE:
+            lost = f"; its value {call.lost}" if call.lost else ""
+            where = "" if call.kept or lost else f"; its value lies on engine {call.engine}"
+            return f"{what} has returned{_why_again(call)}{lost}{where}"
+        case TaskState.FAILED | TaskState.CANCELLED | TaskState.LOST:
+            assert call.outcome is not None, f"call {call.id} has ended and nobody was told"
+            return f"{what} {became(call.outcome)}{_why_again(call)}"
+        case _:
+            assert_never(call.state)
+
+
+def _open_inputs(scheduler: Scheduler, call: Call) -> str:
+    names = dict.fromkeys(call.order.inputs + call.order.after)
+    found = [scheduler.calls[name] for name in names if name in scheduler.calls]
+    texts = [
+        f"{source.title!r} ({source.id}, {source.state.value})" for source in found if source.outcome is None
+    ]
+    rest = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
+    return ", ".join(texts[:_NAMED]) + rest
+
+
+def _why_ready(scheduler: Scheduler, call: Call) -> str:
+    ready = call.kind.ready
+    mine = list(ready.lines[call.owner]).index(call)
+    others = ready.size - len(ready.lines[call.owner])
+    shared = f", sharing them with {_count(others)} of other clients" if others else ""
+    engines = [scheduler.engines[number] for number in call.kind.engines]
+    up = sum(is_up(engine) for engine in engines)
+    coming = f" and {len(engines) - up} not up" if len(engines) > up else ""
+    asked = call.kind.what()
+    return f"for {asked}: {up} at work{coming}, {_count(mine)} before it{shared}"
+
+
+def _behind(scheduler: Scheduler, call: Call) -> str:
+    assert call.engine is not None, f"call {call.id} was sent nowhere"
+    before = list(scheduler.engines[call.engine].inflight).index(call.id)
+    return f" behind {_count(before)}" if before else " and is the first there"
+
+
+def _why_again(call: Call) -> str:
+    reasons = [f"it raised {call.failures} times"] if call.failures else []
+    reasons += list(call.losses)
+    return f"; attempt {call.attempt}, because {' and '.join(reasons)}" if reasons else ""
+
+
+def _why_call_stopped(call: Call) -> str:
+    if call.stop_cause is StopCause.TIMEOUT:
+        return f"because it ran longer than {call.order.options.timeout:g} s"
+    return f"because it was cancelled ({call.stop_reason})"
 
 
 def _count(tasks: int) -> str:

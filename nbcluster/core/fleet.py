@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from itertools import count
 
-from nbcluster.core import cells, restarts, targets
+from nbcluster.core import calls, cells, eligible, restarts, targets
 from nbcluster.core.effects import StartEngine, StopEngine, TellEngines
 from nbcluster.core.inputs import Add, EngineDied, EngineReady, Remove, Restart, Scale
 from nbcluster.core.ledger import Ledger
-from nbcluster.core.model import Engine, EngineState, TaskState, title
+from nbcluster.core.model import Engine, EngineState, Task, title
 from nbcluster.errors import EngineLost, UsageError
 from nbcluster.ids import EngineNumber
-from nbcluster.protocol.messages import KernelSpecRef, Outcome
+from nbcluster.protocol.messages import KernelSpecRef
+from nbcluster.protocol.outcomes import EngineGone, Rejected
 
 # -- orders -----------------------------------------------------------------------------------
 
@@ -86,7 +87,7 @@ def _remove_one(ledger: Ledger, engine: Engine) -> None:
     if engine.state is EngineState.STOPPING:
         return
     _lose_running(ledger, engine, f"engine {engine.number} was removed")
-    ledger.lose_lane(engine, f"engine {engine.number} was removed before it could run this")
+    _lose_lane(ledger, engine, f"engine {engine.number} was removed before it could run this")
     if engine.state is EngineState.FAILED:
         ledger.remove(engine)
         return
@@ -95,12 +96,8 @@ def _remove_one(ledger: Ledger, engine: Engine) -> None:
     ledger.set_state(engine, EngineState.STOPPING)
 
 
-def restart_one(
-    ledger: Ledger, engine: Engine, reason: str, told: tuple[TaskState, Outcome] | None = None
-) -> None:
-    """Restart an engine. `told` is how the task that it runs ends; without it that task is lost."""
-    if told is not None and engine.running is not None:
-        ledger.end(ledger.tasks[engine.running], *told)
+def restart_one(ledger: Ledger, engine: Engine, reason: str) -> None:
+    """Restart an engine. Cells that it runs are lost; calls run elsewhere where they may."""
     _lose_running(ledger, engine, f"engine {engine.number} was {reason or 'restarted'}")
     _note_loss(engine, reason or "restarted")
     if engine.state is EngineState.FAILED:
@@ -123,11 +120,19 @@ def _note_loss(engine: Engine, reason: str) -> None:
         engine.notice = f"engine {engine.number} was {reason}; its names are lost"
 
 
-def _lose_running(ledger: Ledger, engine: Engine, what: str) -> None:
-    if engine.running is None:
-        return
-    task = ledger.tasks[engine.running]
-    ledger.lose(task, f"{what} while it ran {title(task.order)!r}")
+def _lose_running(ledger: Ledger, engine: Engine, what: str, *, blame: bool = False) -> None:
+    names = [*engine.beside] if engine.running is None else [engine.running, *engine.beside]
+    for task in [ledger.tasks[name] for name in names]:
+        ledger.lose(task, f"{what} while it ran {title(task.order)!r}")
+    calls.engine_ended(ledger, engine, what, blame=blame)
+
+
+def _lose_lane(ledger: Ledger, engine: Engine, reason: str) -> None:
+    """End everything that waits for an engine that will not run it."""
+    for item in list(engine.lane):
+        if isinstance(item, Task):
+            ledger.lose(item, reason)
+    calls.lose_pinned(ledger, engine, EngineGone(reason))
 
 
 # -- facts ------------------------------------------------------------------------------------
@@ -141,6 +146,8 @@ def ready(ledger: Ledger, fact: EngineReady) -> None:
     engine.language, engine.kernel = fact.language, fact.kernel
     engine.host, engine.can_call = fact.host, fact.can_call
     ledger.set_state(engine, EngineState.IDLE)
+    if not engine.can_call:
+        calls.lose_pinned(ledger, engine, Rejected("NotSupported", eligible.why_unable(engine)))
     cells.run_startup(ledger, engine)
 
 
@@ -151,7 +158,7 @@ def died(ledger: Ledger, fact: EngineDied) -> None:
         return
     match engine.state:
         case EngineState.STOPPING:
-            ledger.lose_lane(engine, f"engine {engine.number} was removed before it could run this")
+            _lose_lane(ledger, engine, f"engine {engine.number} was removed before it could run this")
             ledger.remove(engine)
         case EngineState.RESTARTING:
             _begin(ledger, engine)
@@ -164,7 +171,7 @@ def died(ledger: Ledger, fact: EngineDied) -> None:
 
 
 def _crashed(ledger: Ledger, engine: Engine, fact: EngineDied) -> None:
-    _lose_running(ledger, engine, f"engine {engine.number} {_ended(fact.cause)}")
+    _lose_running(ledger, engine, f"engine {engine.number} {_ended(fact.cause)}", blame=True)
     _note_loss(engine, f"restarted after it {_ended(fact.cause)}")
     engine.deaths = restarts.recent(engine.deaths, fact.at)
     if not restarts.is_too_many(engine.deaths):
@@ -180,7 +187,7 @@ def _crashed(ledger: Ledger, engine: Engine, fact: EngineDied) -> None:
 
 def _fail(ledger: Ledger, engine: Engine, note: str) -> None:
     ledger.set_state(engine, EngineState.FAILED, note)
-    ledger.lose_lane(engine, f"engine {engine.number} failed before it could run this: {note}")
+    _lose_lane(ledger, engine, f"engine {engine.number} failed before it could run this: {note}")
 
 
 def _ended(cause: str) -> str:

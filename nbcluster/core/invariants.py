@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from nbcluster.core.ledger import timer_name
-from nbcluster.core.model import FINAL, Engine, EngineState, Task, TaskState, language_of
+from nbcluster.core.call_invariants import check_calls
+from nbcluster.core.ledger import pool_key, timer_name
+from nbcluster.core.model import FINAL, Engine, EngineState, Task, TaskState, has, is_up, language_of
 from nbcluster.core.placement import could_run
 from nbcluster.core.scheduler import Scheduler
 
@@ -25,55 +26,66 @@ def check(scheduler: Scheduler) -> None:
     ledger = scheduler.ledger
     assert not ledger.effects, f"effects were left behind: {ledger.effects}"
     assert not ledger.failing, f"cells that fail fast were left behind: {ledger.failing}"
-    waiting = sum(len(engine.lane) for engine in scheduler.engines.values())
-    waiting += sum(len(pool) for pool in ledger.pools.values())
-    assert scheduler.queued == waiting, f"{scheduler.queued} tasks are said to wait and {waiting} do"
+    assert not ledger.hungry, f"engines were left hungry: {ledger.hungry}"
+    assert not ledger.fleet_changed, "a change of the fleet was left without consequences"
+    check_calls(scheduler)
 
 
 def _check_engine(scheduler: Scheduler, engine: Engine) -> None:
     name = f"engine {engine.number}"
     busy = engine.state is EngineState.BUSY
-    assert busy == (engine.running is not None), f"{name} is {engine.state.value} and runs {engine.running}"
-    if engine.running is not None:
-        task = scheduler.tasks.get(engine.running)
-        assert task is not None, f"{name} runs {engine.running}, which has ended"
+    at_work = engine.running is not None or bool(engine.inflight)
+    assert busy == at_work, f"{name} is {engine.state.value}, runs {engine.running} and {engine.inflight}"
+    assert engine.running is None or not engine.inflight, f"{name} runs a cell and {engine.inflight}"
+    assert is_up(engine) or not engine.beside, f"{name} is {engine.state.value} and runs {engine.beside}"
+    for task_id in (*engine.beside, *([] if engine.running is None else [engine.running])):
+        task = scheduler.tasks.get(task_id)
+        assert task is not None, f"{name} runs {task_id}, which has ended"
         assert task.engine == engine.number, f"{name} runs {task.id}, which is bound to engine {task.engine}"
         assert task.state in _ON_ENGINE, f"{name} runs {task.id}, which is {task.state.value}"
+        assert task.order.live == (task_id in engine.beside), f"{name} runs {task.id} in the wrong place"
     if engine.state in (EngineState.IDLE, EngineState.FAILED, EngineState.STOPPING):
         assert not engine.lane, f"{name} is {engine.state.value} while {list(engine.lane)} wait for it"
     if engine.state is EngineState.IDLE:
-        pool = scheduler.ledger.pools.get(language_of(engine).casefold())
-        assert not pool, f"{name} is idle while {list(pool or ())} wait for any engine"
+        for (language, resources), pool in scheduler.ledger.pools.items():
+            assert language != language_of(engine).casefold() or not has(engine, dict(resources)), (
+                f"{name} is idle while {list(pool)} wait for any engine"
+            )
         assert engine.language, f"{name} is idle and has never said its language"
-    for task_id in engine.lane:
-        waiting = scheduler.tasks.get(task_id)
-        assert waiting is not None, f"{task_id} has ended and waits for {name}"
-        assert waiting.state is TaskState.READY, f"{task_id} waits for {name} and is {waiting.state.value}"
-        assert waiting.engine == engine.number, f"{task_id} waits for {name}, bound to {waiting.engine}"
-    order = [scheduler.tasks[task_id] for task_id in engine.lane]
-    bound = [task.sequence for task in order if task.on_start_of is None]
-    assert bound == sorted(bound), f"the lane of {name} is out of order: {list(engine.lane)}"
-    startup = [task.on_start_of is not None for task in order]
+    for item in engine.lane:
+        waiting = scheduler.tasks.get(item.id) or scheduler.calls.get(item.id)
+        assert waiting is item, f"{item.id} has ended and waits for {name}"
+        assert item.state is TaskState.READY, f"{item.id} waits for {name} and is {item.state.value}"
+        assert item.engine == engine.number, f"{item.id} waits for {name}, bound to {item.engine}"
+    tasks = [item for item in engine.lane if isinstance(item, Task)]
+    live = [task.order.live for task in tasks]
+    assert not (is_up(engine) and any(live)), f"a live cell waits for {name}: {tasks}"
+    startup = [task.on_start_of is not None for task in tasks if not task.order.live]
     assert startup == sorted(startup, reverse=True), f"a startup cell waits behind others for {name}"
-    cells = [task.cell for task in order]
+    bound = [(-t.order.priority, t.sequence) for t in tasks if t.on_start_of is None and not t.order.live]
+    assert bound == sorted(bound), f"the lane of {name} is out of order: {tasks}"
+    cells = [task.cell for task in tasks]
     assert len(cells) == len(set(cells)), f"a cell waits twice for {name}: {cells}"
 
 
 def _check_task(scheduler: Scheduler, task: Task) -> None:
     name = f"task {task.id}"
     assert task.state not in FINAL, f"{name} is {task.state.value} and still kept"
-    at = [engine.number for engine in scheduler.engines.values() if engine.running == task.id]
-    lanes = [engine.number for engine in scheduler.engines.values() if task.id in engine.lane]
-    pools = [language for language, pool in scheduler.ledger.pools.items() if task.id in pool]
+    engines = scheduler.engines.values()
+    at = [engine.number for engine in engines if engine.running == task.id or task.id in engine.beside]
+    lanes = [engine.number for engine in engines if any(item is task for item in engine.lane)]
+    pools = [key for key, pool in scheduler.ledger.pools.items() if any(item is task for item in pool)]
     places = f"runs on {at}, waits for {lanes} and in the pools {pools}"
     assert len(at) + len(lanes) + len(pools) == 1, f"{name} is not in one place: it {places}"
+    assert task.queued == (not at), f"{name} is marked as queued: {task.queued}; it {places}"
     if task.state in _ON_ENGINE:
         assert at == [task.engine], f"{name} is {task.state.value} but it {places}"
         assert task.attempt > 0, f"{name} runs without an attempt"
     else:
         assert not at, f"{name} is ready but it {places}"
-        assert task.engine is None or lanes == [task.engine], f"{name} is bound to {task.engine}; it {places}"
-        assert task.engine is not None or pools, f"{name} is bound to nothing; it {places}"
+        assert task.bound is None or lanes == [task.bound], f"{name} is bound to {task.bound}; it {places}"
+        assert task.bound is not None or pools == [pool_key(task)], f"{name} is bound to nothing; it {places}"
+    assert task.failures <= task.order.retries, f"{name} was run again {task.failures} times"
     asked = task.state in (TaskState.STOPPING, TaskState.GIVEN_UP)
     assert asked == (task.stop_cause is not None), f"{name} is {task.state.value} by {task.stop_cause}"
     told = task.state is TaskState.GIVEN_UP
@@ -86,13 +98,15 @@ def _check_incarnations(scheduler: Scheduler) -> None:
 
 
 def _check_pools(scheduler: Scheduler) -> None:
-    for language, pool in scheduler.ledger.pools.items():
-        assert pool, f"the empty pool of {language} is kept"
-        assert any(could_run(engine, language) for engine in scheduler.engines.values()), (
-            f"{list(pool)} wait for any engine of {language} and there is none"
-        )
-        order = [scheduler.tasks[task_id].sequence for task_id in pool]
-        assert order == sorted(order), f"the pool of {language} is out of order: {list(pool)}"
+    for key, pool in scheduler.ledger.pools.items():
+        assert len(pool), f"the empty pool of {key} is kept"
+        for task in pool:
+            assert scheduler.tasks.get(task.id) is task, f"{task.id} has ended and waits in the pool {key}"
+            assert any(could_run(engine, task) for engine in scheduler.engines.values()), (
+                f"{task.id} waits for any engine of {key} and there is none"
+            )
+        order = [(-task.order.priority, task.sequence) for task in pool]
+        assert order == sorted(order), f"the pool of {key} is out of order: {list(pool)}"
 
 
 def _check_cells(scheduler: Scheduler) -> None:

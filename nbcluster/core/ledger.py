@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
+from nbcluster.core import targets
 from nbcluster.core.effects import ClearTimer, Effect, RunCell, SetTimer, ShowEngine, TellDone, TellStarted
+from nbcluster.core.kinds import Kind, KindKey
+from nbcluster.core.means import Means
 from nbcluster.core.model import (
     MOVES,
+    Call,
     Cell,
     Engine,
     EngineState,
     StartupCell,
     Task,
     TaskState,
+    is_up,
 )
+from nbcluster.core.outbox import Outbox
+from nbcluster.core.queues import Line, Turns
 from nbcluster.errors import UnknownTarget
 from nbcluster.ids import CellId, EngineNumber, Incarnation, TaskId
 from nbcluster.protocol.messages import Cancelled, Lost, Outcome, Raised, Succeeded, TimedOut
+
+PoolKey = tuple[str, frozenset[tuple[str, float]]]
+"""A language, folded, and resources: tasks that agree in them may run on the same engines."""
 
 
 class Ledger:
     """The tables of the scheduler.
 
-    Only tasks that have not ended are kept; a task that was given up is kept until its engine lets go of it.
+    Only tasks that have not ended are kept; a task that was given up is kept until its engine lets go of it. Calls
+    are kept as long as someone may ask for their values.
     """
 
     def __init__(self) -> None:
         self.engines: dict[EngineNumber, Engine] = {}
         self.tasks: dict[TaskId, Task] = {}
         self.cells: dict[CellId, Cell] = {}
-        self.pools: dict[str, OrderedDict[TaskId, None]] = {}
-        """Tasks that wait for any engine of a language, by that language, in order."""
+        self.pools: dict[PoolKey, Line[Task]] = {}
+        """Tasks that wait for any engine that can run them, in order."""
         self.startup: dict[CellId, StartupCell] = {}
         self.timers: dict[str, TaskId] = {}
         self.effects: list[Effect] = []
@@ -38,9 +47,37 @@ class Ledger:
         """Engines that may have something new to take."""
         self.failing: dict[CellId, str] = {}
         """Cells whose other tasks are to end because one did not succeed, with the reason."""
+        self.fleet_changed = False
+        """Some engine can run other things than before: it came, went, got ready or failed."""
         self._changed: dict[EngineNumber, None] = {}
         self._incarnations = 0
         self._sequence = 0
+
+        self.calls: dict[TaskId, Call] = {}
+        self.open_calls = 0
+        """How many of them have not ended."""
+        self.keys: dict[str, TaskId] = {}
+        """The call that each key holds."""
+        self.kinds: dict[KindKey, Kind] = {}
+        self.turns = Turns()
+        self.no_kind = Kind(("", frozenset(), False), targets.parse(""), {}, False, self.turns)
+        """That of calls which no engine can run."""
+        self.means = Means()
+        self.outbox = Outbox()
+        self.fed: dict[Kind, None] = {}
+        """Kinds that have calls ready which no engine has been looked for yet."""
+        self.limited: dict[Kind, None] = {}
+        """Kinds of calls with a time limit that have some ready."""
+        self.laden: dict[EngineNumber, None] = {}
+        """Engines with more than one call in flight."""
+        self.held_back: set[EngineNumber] = set()
+        """Engines that could take more, and let what they have come to an end for a task that needs all of one."""
+        self.freed: list[Call] = []
+        """Calls that waited for others, the last of which has succeeded."""
+        self.doomed: list[tuple[Call, Call]] = []
+        """Calls that waited for one that did not succeed, with that one."""
+        self.call_timers: dict[str, tuple[tuple[Call, int], ...]] = {}
+        """Attempts of calls that a timer is about."""
 
     # -- engines ------------------------------------------------------------------------------
 
@@ -61,6 +98,7 @@ class Ledger:
 
     def set_state(self, engine: Engine, state: EngineState, note: str = "") -> None:
         """Move an engine."""
+        self.fleet_changed |= not (is_up(engine) and state in _UP)
         engine.state = state
         engine.note = note
         self.hungry.add(engine.number)
@@ -70,6 +108,7 @@ class Ledger:
         """Forget an engine; its number is free again."""
         del self.engines[engine.number]
         self.hungry.discard(engine.number)
+        self.fleet_changed = True
         self.show(engine)
 
     # -- tasks --------------------------------------------------------------------------------
@@ -79,32 +118,44 @@ class Ledger:
         self._sequence += 1
         return self._sequence
 
-    def enter(self, task: Task, *, first: bool = False) -> None:
+    def enter(self, task: Task) -> None:
         """Accept a task: let it wait in its engine's lane, or in the pool of its language."""
         self.tasks[task.id] = task
         cell = self.cells.setdefault(task.cell, Cell(task.cell, task.owner, task.order))
         cell.open.add(task.id)
-        queue = self.queue_of(task)
-        queue[task.id] = None
-        if first:
-            queue.move_to_end(task.id, last=False)
-        if task.engine is not None:
-            self.hungry.add(task.engine)
+        self._let_wait(task)
 
-    def queue_of(self, task: Task) -> OrderedDict[TaskId, None]:
+    def again(self, task: Task) -> None:
+        """Let a task that raised wait for another run."""
+        task.failures += 1
+        self._move(task, TaskState.READY)
+        self._leave_engine(task)
+        self._let_wait(task)
+
+    def queue_of(self, task: Task) -> Line[Task] | Line[Task | Call]:
         """Where a task waits while it is READY."""
-        if task.engine is None:
-            return self.pools.setdefault(task.language.casefold(), OrderedDict())
-        return self.engines[task.engine].lane
+        if task.bound is None:
+            return self.pools[pool_key(task)]
+        return self.engines[task.bound].lane
+
+    def _let_wait(self, task: Task) -> None:
+        if task.bound is None:
+            self.pools.setdefault(pool_key(task), Line()).push(task.rank, task.sequence, task)
+            return
+        self.engines[task.bound].lane.push(task.rank, task.sequence, task)
+        self.hungry.add(task.bound)
 
     def run(self, task: Task, engine: Engine) -> None:
-        """Send a task to an idle engine."""
+        """Send a task to an engine: an idle one, or a live task beside what it runs."""
         self._leave_queue(task)
         task.engine = engine.number
         task.attempt += 1
         self._move(task, TaskState.RUNNING)
-        engine.running = task.id
-        self.set_state(engine, EngineState.BUSY)
+        if task.order.live:
+            engine.beside[task.id] = None
+        else:
+            engine.running = task.id
+            self.set_state(engine, EngineState.BUSY)
         self._tell_started(task, engine)
         self.effects.append(RunCell(task.id, engine.number, engine.incarnation, task.attempt, task.order))
         if task.order.timeout is not None:
@@ -127,27 +178,37 @@ class Ledger:
         self._move(task, state)
         if not given_up:
             self._tell_done(task, outcome)
+        self._leave_engine(task)
+        del self.tasks[task.id]
+
+    def _leave_engine(self, task: Task) -> None:
         engine = self.engines.get(task.engine) if task.engine is not None else None
-        if engine is not None and engine.running == task.id:
+        if engine is None:
+            return
+        engine.beside.pop(task.id, None)
+        if engine.running == task.id:
             engine.running = None
             self.hungry.add(engine.number)
             self.show(engine)
-        del self.tasks[task.id]
 
     def lose(self, task: Task, reason: str) -> None:
         """End a task because its engine ended."""
         self.end(task, TaskState.LOST, Lost(reason))
 
-    def lose_lane(self, engine: Engine, reason: str) -> None:
-        """End every task that waits for an engine that will not run it."""
-        for waiting in list(engine.lane):
-            self.lose(self.tasks[waiting], reason)
-
     def _leave_queue(self, task: Task) -> None:
-        queue = self.queue_of(task)
-        del queue[task.id]
-        if not queue and task.engine is None:
-            del self.pools[task.language.casefold()]
+        if task.bound is not None:
+            self.engines[task.bound].lane.discard(task)
+            return
+        key = pool_key(task)
+        self.pools[key].discard(task)
+        if not self.pools[key]:
+            del self.pools[key]
+        self.ease()
+
+    def ease(self) -> None:
+        """Have the engines looked at again that were held back for a task which needs all of one."""
+        self.hungry |= self.held_back
+        self.held_back.clear()
 
     def _move(self, task: Task, state: TaskState) -> None:
         assert state in MOVES[task.state], f"task {task.id} cannot go from {task.state} to {state}"
@@ -199,11 +260,21 @@ class Ledger:
 
     def flush(self) -> list[Effect]:
         """The effects since the last flush, each changed engine shown once at the end."""
-        shown = [ShowEngine(number, gone=number not in self.engines) for number in self._changed]
-        effects, self.effects = [*self.effects, *shown], []
-        self._changed.clear()
+        effects, self.effects = self.effects, []
+        self.outbox.empty_into(effects, self.engines)
+        if self._changed:
+            effects += [ShowEngine(number, gone=number not in self.engines) for number in self._changed]
+            self._changed.clear()
         self.hungry.clear()
         return effects
+
+
+_UP = (EngineState.IDLE, EngineState.BUSY)
+
+
+def pool_key(task: Task) -> PoolKey:
+    """The pool that a task waits in when any engine may run it."""
+    return task.language.casefold(), frozenset(task.order.resources.items())
 
 
 def timer_name(kind: str, task: Task) -> str:

@@ -1,18 +1,24 @@
-"""What the scheduler remembers: engines, tasks, cells, the table of a task's moves. Knows no decisions."""
+"""What the scheduler remembers: engines, tasks, cells, calls, the table of a task's moves. Knows no decisions."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from nbcluster.core.inputs import CallOrder
+from nbcluster.core.kinds import Kind
+from nbcluster.core.queues import Line
 from nbcluster.ids import CellId, ClientId, EngineNumber, Incarnation, TaskId
 from nbcluster.protocol.messages import KernelSpecRef, Outcome, SubmitCell
+from nbcluster.protocol.outcomes import CallOutcome
 
 
 class TaskState(Enum):
     """Where a task is in its life."""
 
+    WAITING = "waiting"
+    """For other tasks to end (calls alone)."""
     READY = "ready"
     RUNNING = "running"
     STOPPING = "stopping"
@@ -24,14 +30,17 @@ class TaskState(Enum):
     CANCELLED = "cancelled"
     LOST = "lost"
 
+    __hash__ = object.__hash__  # members are single objects, and Enum's own hash is a slow one
+
+
+_ENDS = frozenset({TaskState.FAILED, TaskState.CANCELLED, TaskState.LOST})
 
 MOVES: dict[TaskState, frozenset[TaskState]] = {
-    TaskState.READY: frozenset({TaskState.RUNNING, TaskState.CANCELLED, TaskState.LOST}),
-    TaskState.RUNNING: frozenset({TaskState.STOPPING, TaskState.DONE, TaskState.FAILED, TaskState.LOST}),
-    TaskState.STOPPING: frozenset(
-        {TaskState.GIVEN_UP, TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED, TaskState.LOST}
-    ),
-    TaskState.GIVEN_UP: frozenset({TaskState.FAILED, TaskState.CANCELLED, TaskState.LOST}),
+    TaskState.WAITING: _ENDS | {TaskState.READY},
+    TaskState.READY: _ENDS | {TaskState.RUNNING},
+    TaskState.RUNNING: _ENDS | {TaskState.READY, TaskState.STOPPING, TaskState.DONE},
+    TaskState.STOPPING: _ENDS | {TaskState.GIVEN_UP, TaskState.DONE},
+    TaskState.GIVEN_UP: _ENDS,
     TaskState.DONE: frozenset(),
     TaskState.FAILED: frozenset(),
     TaskState.CANCELLED: frozenset(),
@@ -74,8 +83,10 @@ class Task:
     """The language of the client that sent it."""
     sequence: int
     """Position in the order of submission."""
-    engine: EngineNumber | None
-    """The engine that it is bound to; None while the scheduler may choose."""
+    bound: EngineNumber | None
+    """The engine that it is for; None when the scheduler may choose."""
+    engine: EngineNumber | None = None
+    """The engine that it runs on, or is for."""
     state: TaskState = TaskState.READY
     attempt: int = 0
     stop_cause: StopCause | None = None
@@ -86,6 +97,77 @@ class Task:
     """Set when this is a startup cell's run on a new incarnation."""
     muted: bool = False
     """Its owner has left: there is no one to tell."""
+    failures: int = 0
+    """How often it raised and was run again."""
+    queued: bool = False
+
+    def __post_init__(self) -> None:
+        self.engine = self.bound
+
+    @property
+    def rank(self) -> int:
+        """Its place among what waits for an engine, low first: live, startup, then by priority."""
+        if self.order.live:
+            return _LIVE
+        return _STARTUP if self.on_start_of is not None else -self.order.priority
+
+
+_LIVE, _STARTUP = -(1 << 66), -(1 << 65)
+"""Before every priority that fits a message."""
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call, from its submission until nobody needs its value."""
+
+    id: TaskId
+    owner: ClientId
+    order: CallOrder
+    sequence: int
+    """Position in the order of submission."""
+    kind: Kind
+    """Which engines may run it, and where it waits with others of its like unless it is pinned."""
+    state: TaskState = TaskState.WAITING
+    engine: EngineNumber | None = None
+    """Where it is pinned, runs, or ended."""
+    attempt: int = 0
+    queued: bool = False
+    begun: bool = False
+    """Its engine has said that it runs."""
+    recalled: bool = False
+    """Its engine has been asked to give it back if it has not begun."""
+    expected: float = 0.0
+    """Seconds that this attempt was expected to take when it was sent."""
+    missing: int = 0
+    """So many tasks must end before it is ready."""
+    waiters: list[Call] | None = None
+    """Calls that are WAITING for the end of this one."""
+    users: dict[TaskId, Call] | None = None
+    """Calls that have not ended and take its value."""
+    held: bool = True
+    """Its owner has a Future of it."""
+    keyed: bool = False
+    """A key holds it."""
+    kept: bool = True
+    """The controller has the value; otherwise it lies on the engine alone."""
+    nbytes: int = 0
+    """Size of the value."""
+    lost: str = ""
+    """Why the value is no more, "" while it is there."""
+    failures: int = 0
+    """How often it raised and was run again."""
+    losses: tuple[str, ...] = ()
+    """What became of the engines that it may have taken down."""
+    stop_cause: StopCause | None = None
+    stop_reason: str = ""
+    force: bool = False
+    outcome: CallOutcome | None = None
+    """What its owner was told, without traceback and pickled exception."""
+
+    @property
+    def title(self) -> str:
+        """What a message calls it."""
+        return self.order.options.label or "a call"
 
 
 @dataclass(slots=True)
@@ -101,8 +183,27 @@ class Engine:
     host: str = ""
     can_call: bool = False
     running: TaskId | None = None
-    lane: OrderedDict[TaskId, None] = field(default_factory=OrderedDict)
-    """Tasks bound to this engine that wait, in order. A dict, so that withdrawing one of many is cheap."""
+    """The cell that occupies it."""
+    beside: dict[TaskId, None] = field(default_factory=dict)
+    """Live cells that run beside that."""
+    lane: Line[Task | Call] = field(default_factory=Line)
+    """What is bound to this engine and waits."""
+    inflight: dict[TaskId, Call] = field(default_factory=dict)
+    """Calls that were sent and have not been answered, in the order of sending."""
+    load: float = 0.0
+    """Seconds that these are expected to take."""
+    alone: bool = False
+    """What is in flight has a time limit, so nothing is sent behind it."""
+    stuck: int = 0
+    """How many of them were given up."""
+    accepts: bool = False
+    """Calls that may run anywhere may come here: it is up, and nothing else has to go first."""
+    kinds: list[Kind] = field(default_factory=list)
+    """Those whose calls it may run."""
+    thief: EngineNumber | None = None
+    """For whom it was asked last to give calls back."""
+    values: dict[TaskId, None] = field(default_factory=dict)
+    """Calls whose values lie here alone."""
     starts: int = 1
     deaths: list[float] = field(default_factory=list)
     """When it died, as told; kept as long as the restart window needs."""
@@ -149,3 +250,19 @@ def language_of(engine: Engine) -> str:
 def takes_tasks(engine: Engine) -> bool:
     """Whether a task may be bound to it, now or once it is up."""
     return engine.state not in (EngineState.FAILED, EngineState.STOPPING)
+
+
+def is_up(engine: Engine) -> bool:
+    """Whether it has answered in this life and has not been asked to end."""
+    return engine.state is EngineState.IDLE or engine.state is EngineState.BUSY
+
+
+def has(engine: Engine, resources: Mapping[str, float]) -> bool:
+    """Whether the engine has at least these resources."""
+    own = engine.spec.resources
+    return all(own.get(name, 0.0) >= amount for name, amount in resources.items())
+
+
+def could_call(engine: Engine) -> bool:
+    """Whether it can run functions, or may turn out to once it is up."""
+    return takes_tasks(engine) and (engine.can_call or not engine.language)

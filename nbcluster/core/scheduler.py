@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import assert_never
 
-from nbcluster.core import cells, fleet
+from nbcluster.core import calls, cells, dispatch, fleet, stopping, values
 from nbcluster.core.effects import Effect, TellRefused
 from nbcluster.core.inputs import (
     Add,
@@ -30,8 +30,8 @@ from nbcluster.core.inputs import (
     TimerFired,
 )
 from nbcluster.core.ledger import Ledger
-from nbcluster.core.model import Engine, StartupCell, Task, TaskState
-from nbcluster.errors import NBClusterError, UsageError
+from nbcluster.core.model import Call, Engine, StartupCell, Task, TaskState, title
+from nbcluster.errors import NBClusterError
 from nbcluster.ids import CellId, ClientId, EngineNumber, TaskId
 
 
@@ -54,17 +54,31 @@ class Scheduler:
         self.engines: Mapping[EngineNumber, Engine] = MappingProxyType(self.ledger.engines)
         self.tasks: Mapping[TaskId, Task] = MappingProxyType(self.ledger.tasks)
         """Those that have not ended."""
+        self.calls: Mapping[TaskId, Call] = MappingProxyType(self.ledger.calls)
+        """Those that have not ended, and those whose values someone may ask for."""
+        self.keys: Mapping[str, TaskId] = MappingProxyType(self.ledger.keys)
+        """The call that each key holds."""
         self.startup: Mapping[CellId, StartupCell] = MappingProxyType(self.ledger.startup)
 
     @property
     def running(self) -> int:
-        """How many tasks engines are at, also those that were given up."""
-        return sum(engine.running is not None for engine in self.engines.values())
+        """How many tasks engines are at, also those that were given up. Of the calls sent to one it is at the first."""
+        return sum(
+            (engine.running is not None) + len(engine.beside) + bool(engine.inflight)
+            for engine in self.engines.values()
+        )
 
     @property
     def queued(self) -> int:
-        """How many tasks wait."""
-        return len(self.tasks) - self.running
+        """How many tasks wait, here or on an engine behind others."""
+        return len(self.tasks) + self.ledger.open_calls - self.running
+
+    def doing(self, number: EngineNumber) -> str | None:
+        """What an engine is at, for a person: the title of its cell, or the label of its first call."""
+        engine = self.engines[number]
+        if engine.running is not None:
+            return title(self.tasks[engine.running].order)
+        return next((call.title for call in engine.inflight.values()), None)
 
     def step(self, input: Input) -> list[Effect]:
         """Take one fact or order.
@@ -93,14 +107,17 @@ class Scheduler:
             case CellReturned():
                 cells.returned(ledger, input)
             case TimerFired(timer):
-                self._force_out(cells.timer_fired(ledger, timer))
-            case Cancel():
-                for engine in cells.cancel(ledger, input):
-                    self._force_out(engine)
+                self._force_out(cells.timer_fired(ledger, timer), stopping.timer_fired(ledger, timer))
+            case Cancel(tasks, reason, force):
+                stuck = cells.cancel(ledger, input)
+                self._force_out(stuck, stopping.cancel(ledger, tasks, reason, force))
             case CancelOwned(client, reason):
                 cells.cancel(ledger, Cancel(cells.owned_by(ledger, client), reason))
-            case ClientLeft(client):
+                stopping.cancel(ledger, stopping.owned_by(ledger, client), reason)
+            case ClientLeft(client, goodbye):
                 self._mute(client)
+                if goodbye:
+                    values.release_all_of(ledger, client)
             case EngineReady():
                 fleet.ready(ledger, input)
             case EngineDied():
@@ -113,36 +130,50 @@ class Scheduler:
                 fleet.remove(ledger, input)
             case Restart():
                 fleet.restart(ledger, input)
-            case (
-                SubmitCallOrders()
-                | CallsHaveBegun()
-                | CallsAnswered()
-                | CallsGivenBack()
-                | ReleaseCalls()
-                | ReleaseKey()
-            ):
-                raise UsageError("calls are not scheduled yet")
+            case SubmitCallOrders():
+                calls.submit(ledger, input)
+            case CallsHaveBegun():
+                calls.begun(ledger, input)
+            case CallsAnswered():
+                calls.answered(ledger, input)
+            case CallsGivenBack():
+                calls.given_back(ledger, input)
+            case ReleaseCalls(client, tasks):
+                values.release(ledger, client, tasks)
+            case ReleaseKey(key):
+                values.release_key(ledger, key)
             case _:
                 assert_never(input)
 
     def _settle(self) -> None:
         """Draw the consequences: tasks without hope, cells that fail fast, engines free for the next task."""
-        cells.lose_hopeless(self.ledger)
-        cells.fail_fast(self.ledger)
-        for number in sorted(self.ledger.hungry):
-            if number in self.engines:
-                cells.feed(self.ledger, self.engines[number])
+        ledger = self.ledger
+        calls.draw_consequences(ledger)
+        if ledger.fleet_changed:
+            ledger.fleet_changed = False
+            cells.lose_hopeless(ledger)
+        if ledger.failing:
+            cells.fail_fast(ledger)
+        dispatch.settle(ledger)
 
-    def _force_out(self, engine: Engine | None) -> None:
-        """Restart an engine that does not let go of a task whose owner asked for force."""
-        if engine is None or engine.running is None:
-            return
-        task = self.tasks[engine.running]
-        reason = (
-            f"restarted because {task.stop_reason or 'a cell out of time'!r} did not end when interrupted"
-        )
-        told = cells.stopped(task, note=f"engine {engine.number} would not let go of it and was restarted")
-        fleet.restart_one(self.ledger, engine, reason, told if task.state is TaskState.STOPPING else None)
+    def _force_out(self, tasks: Sequence[Task], stuck: Sequence[Call]) -> None:
+        """Restart engines that do not let go of tasks whose owners asked for force."""
+        for task in tasks:
+            if task.id in self.tasks:  # else the engine was restarted for another that it was stuck in
+                self._restart(
+                    cells.engine_of(self.ledger, task), task.stop_reason or "a cell out of time", task
+                )
+        for call in stuck:
+            if call.state in (TaskState.STOPPING, TaskState.GIVEN_UP):
+                engine = stopping.engine_of(self.ledger, call)
+                self._restart(engine, call.stop_reason or "a call out of time")
+
+    def _restart(self, engine: Engine, why: str, task: Task | None = None) -> None:
+        reason = f"restarted because {why!r} did not end when interrupted"
+        if task is not None and task.state is TaskState.STOPPING:
+            note = f"engine {engine.number} would not let go of it and was restarted"
+            self.ledger.end(task, *cells.stopped(task, note=note))
+        fleet.restart_one(self.ledger, engine, reason)
 
     def _mute(self, client: ClientId) -> None:
         for task in self.tasks.values():

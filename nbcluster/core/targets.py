@@ -287,6 +287,19 @@ def matches(targets: Targets, engine: Engine, engines: Iterable[Engine], languag
     return any(engine.number in _match(part, present, language) for part in targets.parts)
 
 
+def meant(targets: Targets, engines: Iterable[Engine], language: str) -> set[EngineNumber]:
+    """Return the numbers of the engines that the targets mean now, whatever their state. Never raises."""
+    present = {engine.number: engine for engine in engines}
+    return {number for part in targets.parts for number in _match(part, present, language)}
+
+
+def is_by_position(targets: Targets) -> bool:
+    """Whether other engines that come or go can change which ones the numbers mean."""
+    return any(
+        isinstance(part, Span) or (isinstance(part, Number) and part.number < 0) for part in targets.parts
+    )
+
+
 def _match(part: Part, present: dict[EngineNumber, Engine], language: str) -> list[EngineNumber]:
     """The engines that a part means, whatever their state."""
     match part:

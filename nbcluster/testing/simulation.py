@@ -10,19 +10,27 @@ A story steps the scheduler and says what it expects:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self, assert_never
 
 from nbcluster.core.effects import (
     ClearTimer,
+    DropValues,
     Effect,
+    ForgetPayloads,
+    ForgetValues,
     InterruptCell,
+    RunCalls,
     RunCell,
     SetTimer,
     ShowEngine,
     StartEngine,
+    StopCalls,
     StopEngine,
+    TakeBackCalls,
     TellAccepted,
+    TellCallsBegun,
+    TellCallsDone,
     TellDone,
     TellEngines,
     TellRefused,
@@ -43,6 +51,8 @@ from nbcluster.core.invariants import check
 from nbcluster.core.scheduler import Scheduler
 from nbcluster.ids import CellId, ClientId, EngineNumber, Incarnation, TaskId
 from nbcluster.protocol.messages import KernelSpecRef, Outcome, SubmitCell, Succeeded
+from nbcluster.testing.call_stories import CallStories
+from nbcluster.testing.fake_calls import CallWorld, FakeCalls
 
 LANGUAGES = {"": "python", "python3": "python", "bash": "bash", "ir": "R"}
 """What the fake kernels speak; another kernel speaks a language of its own name."""
@@ -57,10 +67,13 @@ class FakeEngine:
     is_ready: bool = False
     is_asked_to_end: bool = False
     run: RunCell | None = None
+    beside: dict[TaskId, RunCell] = field(default_factory=dict)
+    """Live cells."""
     interrupts: int = 0
+    calls: FakeCalls = field(default_factory=FakeCalls)
 
 
-class Simulation:
+class Simulation(CallStories):
     """Drives a scheduler and performs its effects on fake engines.
 
     After every step the invariants are checked, and each effect is refused with AssertionError when no real
@@ -76,7 +89,9 @@ class Simulation:
     outcomes : dict of TaskId to Outcome
         What the owners were told.
     runs : list of RunCell
-        Everything that was ever sent to an engine.
+        Every cell that was ever sent to an engine.
+    world : CallWorld
+        What is known of calls.
     """
 
     def __init__(self) -> None:
@@ -87,6 +102,7 @@ class Simulation:
         self.owners: dict[TaskId, ClientId] = {}
         self.outcomes: dict[TaskId, Outcome] = {}
         self.runs: list[RunCell] = []
+        self.world = CallWorld()
         self.gone: set[ClientId] = set()
         self.unseen: list[Effect] = []
         self._last_incarnation = 0
@@ -102,9 +118,11 @@ class Simulation:
         self.unseen += effects
         return effects
 
-    def engines(self, n: int, kernel: str = "", tags: Iterable[str] = ()) -> Self:
+    def engines(
+        self, n: int, kernel: str = "", tags: Iterable[str] = (), resources: dict[str, float] | None = None
+    ) -> Self:
         """Add engines and let them get ready; what that told is forgotten."""
-        self.step(Add(n, KernelSpecRef(kernel, tuple(tags))))
+        self.step(Add(n, KernelSpecRef(kernel, tuple(tags), resources or {})))
         for number in sorted(self.processes):
             if not self.processes[number].is_ready:
                 self.ready(number)
@@ -146,6 +164,8 @@ class Simulation:
         process = self.processes.get(run.engine)
         if process is not None and process.run is run:
             process.run = None
+        if process is not None and process.beside.get(run.task) is run:
+            del process.beside[run.task]
         self.step(CellReturned(run.task, run.engine, run.incarnation, run.attempt, outcome or Succeeded()))
         return self
 
@@ -154,9 +174,9 @@ class Simulation:
         self.step(Cancel(tuple(TaskId(task) for task in tasks), "cancelled by its owner", force))
         return self
 
-    def leave(self, client: str) -> Self:
-        """A client vanishes."""
-        self.step(ClientLeft(ClientId(client)))
+    def leave(self, client: str, goodbye: bool = False) -> Self:
+        """A client vanishes, or closes."""
+        self.step(ClientLeft(ClientId(client), goodbye))
         self.gone.add(ClientId(client))
         return self
 
@@ -180,6 +200,12 @@ class Simulation:
                     self.ready(number)
                 elif process.run is not None:
                     self.answer(number)
+                elif process.beside:
+                    self.answer_to(next(iter(process.beside.values())))
+                elif process.calls.is_asked_to_give:
+                    self.give_back(number, but=1)
+                elif process.calls.sent:
+                    self.give(number, *process.calls.sent, kept=len(process.calls.sent) % 2 == 0)
                 else:
                     continue
                 break
@@ -213,6 +239,10 @@ class Simulation:
 
     # -- the fake world -----------------------------------------------------------------------
 
+    def _fake(self, number: int) -> tuple[Incarnation, FakeCalls] | None:
+        process = self.processes.get(EngineNumber(number))
+        return (process.incarnation, process.calls) if process is not None else None
+
     def _perform(self, effect: Effect) -> None:
         match effect:
             case StartEngine(number, incarnation, spec):
@@ -228,7 +258,7 @@ class Simulation:
                 self._run(effect)
             case InterruptCell(task, number, incarnation, attempt):
                 process = self._process(number, incarnation)
-                run = process.run
+                run = process.beside.get(task, process.run)
                 assert run is not None, f"{effect} hits nothing"
                 assert (run.task, run.attempt) == (task, attempt), f"{effect} hits {run}"
                 process.interrupts += 1
@@ -247,7 +277,27 @@ class Simulation:
             case TellDone(client, _, task, _, _, outcome):
                 self._hear(client, task)
                 self.outcomes[task] = outcome
-            case TellRefused() | TellEngines() | ShowEngine():
+            case RunCalls():
+                self._run_calls(effect)
+            case TakeBackCalls(number, incarnation, refs):
+                self._process(number, incarnation).calls.ask_back(refs)
+            case StopCalls(number, incarnation, refs):
+                self._process(number, incarnation).calls.ask_to_stop(refs)
+            case DropValues(number, incarnation, tasks):
+                self._process(number, incarnation).calls.drop(tasks)
+            case TellCallsBegun(client, number, begins):
+                for begin in begins:
+                    self.world.hear_of_begin(client, begin)
+                    assert begin.task in self.processes[number].calls.sent, f"{begin} is not on {number}"
+            case TellCallsDone(client, ends):
+                self.world.hear_of_ends(client, ends)
+            case ForgetPayloads(tasks):
+                self.world.forget_payloads(tasks)
+            case ForgetValues(tasks):
+                self.world.forget_values(tasks)
+            case TellRefused(_, message):
+                assert message, "a refusal without a reason"
+            case TellEngines() | ShowEngine():
                 pass
             case _:
                 assert_never(effect)
@@ -262,10 +312,24 @@ class Simulation:
         process = self._process(run.engine, run.incarnation)
         assert process.is_ready, f"{run} for an engine that is not up: {process}"
         assert not process.is_asked_to_end, f"{run} for an engine that is asked to end: {process}"
+        self.runs.append(run)
+        if run.order.live:
+            process.beside[run.task] = run
+            return
         assert process.run is None, f"{run} for an engine that runs {process.run}"
+        assert not process.calls.sent, f"{run} for an engine that has calls: {process.calls.sent}"
         process.run = run
         process.interrupts = 0
-        self.runs.append(run)
+
+    def _run_calls(self, effect: RunCalls) -> None:
+        process = self._process(effect.engine, effect.incarnation)
+        assert process.is_ready, f"{effect} for an engine that is not up: {process}"
+        assert not process.is_asked_to_end, f"{effect} for an engine that is asked to end: {process}"
+        assert process.run is None, f"{effect} for an engine that runs {process.run}"
+        for run in effect.calls:
+            self.world.check_run(run, {n: other.calls.values for n, other in self.processes.items()})
+            process.calls.take(run)
+            self.world.sent.append((effect.engine, effect.incarnation, run))
 
     def _hear(self, client: ClientId, task: TaskId) -> None:
         assert client not in self.gone, f"{client} has left and was told of {task}"

@@ -1,0 +1,185 @@
+"""What must hold of calls after every step, whatever happened. Knows every table; changes none."""
+
+from __future__ import annotations
+
+from nbcluster.core.dispatch import AHEAD_MOST, has_room
+from nbcluster.core.model import FINAL, Call, Engine, Task, TaskState, could_call, has, is_up
+from nbcluster.core.scheduler import Scheduler
+from nbcluster.protocol.outcomes import Returned
+
+_SENT = (TaskState.RUNNING, TaskState.STOPPING, TaskState.GIVEN_UP)
+
+
+def check_calls(scheduler: Scheduler) -> None:
+    """Raise AssertionError with a sentence when the tables about calls contradict each other."""
+    ledger = scheduler.ledger
+    for name, call in scheduler.calls.items():
+        assert call.id == name, f"call {call.id} is kept under the name {name}"
+        _check_call(scheduler, call)
+    for engine in scheduler.engines.values():
+        _check_inflight(scheduler, engine)
+        _check_values(scheduler, engine)
+    _check_kinds(scheduler)
+    _check_keys(scheduler)
+    _check_counts(scheduler)
+    left = [*ledger.freed, *ledger.doomed, *ledger.fed]
+    assert not left, f"consequences were left behind: {left}"
+    for slot in type(ledger.outbox).__slots__:
+        assert not getattr(ledger.outbox, slot), f"{slot} were left in the outbox"
+    timed = {
+        f"timeout/{call.id}/{call.attempt}"
+        for call in scheduler.calls.values()
+        if call.state is TaskState.RUNNING and call.order.options.timeout is not None
+    }
+    named = {timer for timer in ledger.call_timers if timer.startswith("timeout/")}
+    assert named == timed, f"time limits {named} are set, not {timed}"
+    watched = [call for timer in ledger.call_timers.values() for call, _ in timer]
+    for call in scheduler.calls.values():
+        assert call.state is not TaskState.STOPPING or call in watched, (
+            f"nobody waits for the end of {call.id}"
+        )
+
+
+def _check_call(scheduler: Scheduler, call: Call) -> None:
+    name = f"call {call.id} ({call.state.value})"
+    at = [engine.number for engine in scheduler.engines.values() if call.id in engine.inflight]
+    lanes = [engine.number for engine in scheduler.engines.values() if any(i is call for i in engine.lane)]
+    kinds = [kind for kind in scheduler.ledger.kinds.values() if any(i is call for i in kind.ready)]
+    places = f"is in flight on {at}, waits for {lanes} and among {kinds}"
+    match call.state:
+        case TaskState.READY if call.order.options.pinned:
+            assert (at, lanes, kinds) == ([], [call.engine], []), f"{name} {places}"
+        case TaskState.READY:
+            assert (at, lanes, kinds) == ([], [], [call.kind]), f"{name} {places}"
+        case TaskState.RUNNING | TaskState.STOPPING | TaskState.GIVEN_UP:
+            assert (at, lanes, kinds) == ([call.engine], [], []), f"{name} {places}, not on {call.engine}"
+            assert call.attempt > 0, f"{name} was sent without an attempt"
+        case _:
+            assert (at, lanes, kinds) == ([], [], []), f"{name} {places}"
+    assert call.queued == (call.state is TaskState.READY), f"{name} is marked as queued: {call.queued}"
+    told = call.state in FINAL or call.state is TaskState.GIVEN_UP
+    assert told == (call.outcome is not None), f"{name} has the outcome {call.outcome}"
+    asked = call.state in (TaskState.STOPPING, TaskState.GIVEN_UP)
+    assert not asked or call.stop_cause is not None, f"{name} was not asked to end"
+    assert call.state is not TaskState.RUNNING or call.stop_cause is None, f"{name} was asked to end"
+    assert call.failures <= call.order.options.retries, f"{name} was run again {call.failures} times"
+    _check_needs(scheduler, call, name)
+
+
+def _check_needs(scheduler: Scheduler, call: Call, name: str) -> None:
+    calls = scheduler.calls
+    is_held = call.held or call.keyed or bool(call.users)
+    assert is_held or call.state not in FINAL, f"{name} is kept and nobody needs it"
+    needs = set(call.order.inputs + call.order.after)
+    if call.outcome is None:
+        for source in call.order.inputs:
+            assert call.id in (calls[source].users or {}), f"{name} is no user of its input {source}"
+    if call.state is TaskState.WAITING:
+        open_needs = {n for n in needs if n in calls and calls[n].outcome is None}
+        assert call.missing == len(open_needs) > 0, f"{name} misses {call.missing}; open are {open_needs}"
+    elif call.outcome is None:
+        assert not call.missing, f"{name} misses {call.missing}"
+    if call.state is TaskState.READY:
+        for source in call.order.inputs:
+            assert not calls[source].lost, f"{name} waits for an engine and has lost its input {source}"
+    for user in (call.users or {}).values():
+        assert calls.get(user.id) is user, f"{name} is used by {user.id}, which is forgotten"
+        assert user.outcome is None, f"{name} is used by {user.id}, which has ended"
+        assert call.id in user.order.inputs, f"{name} is no input of its user {user.id}"
+    assert call.outcome is None or call.waiters is None, f"{name} has ended and still has waiters"
+
+
+def _check_inflight(scheduler: Scheduler, engine: Engine) -> None:
+    name = f"engine {engine.number}"
+    calls = list(engine.inflight.values())
+    assert is_up(engine) or not calls, f"{name} is {engine.state.value} and has {calls} in flight"
+    for call in calls:
+        assert scheduler.calls.get(call.id) is call, f"{name} has {call.id} in flight, which is forgotten"
+        assert call.state in _SENT, f"{name} has {call.id} in flight, which is {call.state.value}"
+    assert len(calls) <= AHEAD_MOST, f"{name} has {len(calls)} calls in flight"
+    load = sum(call.expected for call in calls)
+    assert abs(engine.load - load) < 1e-6, f"{name} has a load of {engine.load}, not {load}"
+    assert engine.stuck == sum(call.state is TaskState.GIVEN_UP for call in calls), (
+        f"{name} miscounts stuck calls"
+    )
+    assert engine.alone == any(call.kind.alone for call in calls), (
+        f"{name} has the wrong mark for time limits"
+    )
+    assert not (engine.alone and len(calls) > 1), f"{name} has {calls} in flight, and one has a time limit"
+    assert (engine.number in scheduler.ledger.laden) == (len(calls) > 1), f"{name} is wrongly listed as laden"
+    open_to_calls = is_up(engine) and engine.can_call and engine.running is None and not engine.stuck
+    if engine.accepts:
+        assert open_to_calls, f"{name} takes calls and should not"
+        assert not engine.lane, f"{name} takes calls while others wait for it: {list(engine.lane)}"
+    if open_to_calls and not calls and not engine.lane:
+        assert engine.accepts, f"{name} is free and takes no calls"
+        ready = [kind for kind in engine.kinds if kind.ready.size]
+        assert not ready, f"{name} is idle while calls are ready: {ready}"
+    if is_up(engine) and not calls and engine.running is None:
+        assert not engine.lane, f"{name} is idle while {list(engine.lane)} wait for it"
+
+
+def _check_values(scheduler: Scheduler, engine: Engine) -> None:
+    there = {
+        call.id
+        for call in scheduler.calls.values()
+        if call.state is TaskState.DONE and not call.kept and not call.lost and call.engine == engine.number
+    }
+    assert set(engine.values) == there, (
+        f"engine {engine.number} has the values {list(engine.values)}, not {there}"
+    )
+    for call in scheduler.calls.values():
+        if call.state is TaskState.DONE and not call.kept and not call.lost:
+            assert call.engine in scheduler.engines, f"the value of {call.id} lies on no engine"
+        assert call.state is not TaskState.DONE or isinstance(call.outcome, Returned), (
+            f"{call.id} is not done"
+        )
+
+
+def _check_kinds(scheduler: Scheduler) -> None:
+    ledger = scheduler.ledger
+    for key, kind in ledger.kinds.items():
+        assert kind.key == key, f"{kind} is kept under {key}"
+        assert kind.listed, f"{kind} is kept and not marked so"
+        able = [
+            number
+            for number, engine in scheduler.engines.items()
+            if could_call(engine) and has(engine, kind.resources)
+        ]
+        assert set(kind.engines) <= set(able), f"{kind} may run on engines that cannot: {able} can"
+        assert kind.engines or not kind.ready.size, f"{kind} waits for ever"
+        assert kind.ready.size == len(list(kind.ready)), f"{kind} is miscounted"
+        for number, engine in scheduler.engines.items():
+            assert (kind in engine.kinds) == (number in kind.engines), f"{kind} is not indexed on {number}"
+            if engine.accepts and number in kind.engines and has_room(engine, kind):
+                offered = any(other == number for _, other in kind.offers())
+                held_back = number in ledger.held_back
+                assert offered or held_back, f"engine {number} can take of {kind} and cannot be found"
+        for client, line in kind.ready.lines.items():
+            order = [(-call.order.options.priority, call.sequence) for call in line]
+            assert order == sorted(order), f"{kind} is out of order for {client}: {order}"
+            assert line.size, f"{kind} keeps an empty line of {client}"
+        assert (kind in ledger.limited) == (kind.alone and kind.ready.size > 0), f"{kind} is wrongly limited"
+    waiting = {client for kind in ledger.kinds.values() for client in kind.ready.lines}
+    assert set(ledger.turns.served) == waiting, f"turns are kept for {ledger.turns.served}, wait do {waiting}"
+
+
+def _check_keys(scheduler: Scheduler) -> None:
+    for key, name in scheduler.keys.items():
+        call = scheduler.calls.get(name)
+        assert call is not None, f"the key {key} holds {name}, which is forgotten"
+        assert call.keyed, f"the key {key} holds {name}, which does not know it"
+        assert call.order.key == key, f"the key {key} holds {name}, whose key is {call.order.key}"
+    keyed = sum(call.keyed for call in scheduler.calls.values())
+    assert keyed == len(scheduler.keys), f"{keyed} calls are held by {len(scheduler.keys)} keys"
+
+
+def _check_counts(scheduler: Scheduler) -> None:
+    ledger = scheduler.ledger
+    still_open = sum(call.state not in FINAL for call in scheduler.calls.values())
+    assert ledger.open_calls == still_open, f"{ledger.open_calls} calls are counted as open, not {still_open}"
+    waiting = sum(isinstance(item, Task) for engine in scheduler.engines.values() for item in engine.lane)
+    waiting += sum(len(pool) for pool in ledger.pools.values())
+    waiting += sum(call.state in (TaskState.WAITING, TaskState.READY) for call in scheduler.calls.values())
+    waiting += sum(max(0, len(engine.inflight) - 1) for engine in scheduler.engines.values())
+    assert scheduler.queued == waiting, f"{scheduler.queued} tasks are said to wait and {waiting} do"

@@ -1,0 +1,330 @@
+"""The life of calls: submitted, ready, begun, answered, given back, run again. Knows no processes and no clock."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from nbcluster.core import dispatch, eligible, values
+from nbcluster.core.effects import CallBegin
+from nbcluster.core.inputs import (
+    CallOrder,
+    CallReturn,
+    CallsAnswered,
+    CallsGivenBack,
+    CallsHaveBegun,
+    SubmitCallOrders,
+)
+from nbcluster.core.ledger import Ledger
+from nbcluster.core.model import MOVES, Call, Engine, EngineState, StopCause, TaskState
+from nbcluster.ids import ClientId
+from nbcluster.protocol.outcomes import (
+    CallOutcome,
+    EngineGone,
+    OutOfTime,
+    Rejected,
+    Returned,
+    Threw,
+    Withdrawn,
+)
+
+BEGUN_AFTER = 0.05
+"""Seconds that a call has run when its engine says that it has begun."""
+
+LOSSES = 3
+"""A call that has taken down so many engines is not tried on another."""
+
+
+# -- submitting -------------------------------------------------------------------------------
+
+
+def submit(ledger: Ledger, order: SubmitCallOrders) -> None:
+    """Take calls. Each that cannot be ends at once."""
+    values.refuse_known(ledger, [call.task for call in order.calls])
+    places: dict[
+        int, eligible.Place | Rejected
+    ] = {}  # by identity: most calls of a batch share their options
+    for given in order.calls:
+        options = given.options
+        place = places.get(id(options))
+        if place is None:
+            place = places[id(options)] = eligible.place(ledger, options)
+        _enter(ledger, order.client, given, place)
+
+
+def _enter(ledger: Ledger, client: ClientId, given: CallOrder, place: eligible.Place | Rejected) -> None:
+    kind = ledger.no_kind if isinstance(place, Rejected) else place.kind
+    call = Call(given.task, client, given, ledger.next_sequence(), kind)
+    ledger.calls[call.id] = call
+    ledger.open_calls += 1
+    if given.key:
+        values.take_key(ledger, call)
+    refused = place if isinstance(place, Rejected) else None
+    if refused is None:
+        assert isinstance(place, eligible.Place)
+        call.engine = place.engine
+        if given.inputs or given.after:
+            refused = values.wait_for_inputs(ledger, call)
+    if refused is not None:
+        values.end(ledger, call, TaskState.FAILED, refused)
+    elif not call.missing:
+        make_ready(ledger, call)
+
+
+def make_ready(ledger: Ledger, call: Call) -> None:
+    """Let a call wait for an engine, or end it when there can be none."""
+    order = call.order
+    refused: CallOutcome | None = values.lost_input(ledger, call) if order.inputs else None
+    if order.options.pinned:
+        engine = ledger.engines.get(call.engine) if call.engine is not None else None
+        refused = refused or why_not_there(call, engine)
+        if refused is None and engine is not None:
+            _become_ready(call)
+            engine.lane.push(-order.options.priority, call.sequence, call)
+            ledger.hungry.add(engine.number)
+            return
+    else:
+        kind = call.kind if call.kind.listed else eligible.current(ledger, call)
+        if refused is None and kind.engines:
+            _become_ready(call)
+            call.engine = None
+            kind.ready.push(call.owner, -order.options.priority, call.sequence, call)
+            ledger.fed[kind] = None
+            if kind.alone:
+                ledger.limited[kind] = None
+            return
+        refused = refused or Rejected("NoEngines", eligible.why_none(ledger, kind, call.title))
+    state = TaskState.LOST if isinstance(refused, EngineGone) else TaskState.FAILED
+    assert refused is not None, f"call {call.id} has no place and no reason"
+    values.end(ledger, call, state, refused)
+
+
+def _become_ready(call: Call) -> None:
+    assert TaskState.READY in MOVES[call.state], f"call {call.id} cannot go back from {call.state}"
+    call.state = TaskState.READY
+
+
+def why_not_there(call: Call, engine: Engine | None) -> CallOutcome | None:
+    """Why the engine that a call is about will not run it."""
+    if engine is None or engine.state in (EngineState.STOPPING, EngineState.FAILED):
+        return EngineGone(f"engine {call.engine} was removed or failed before it could run {call.title!r}")
+    if engine.language and not engine.can_call:
+        return Rejected("NotSupported", eligible.why_unable(engine))
+    return None
+
+
+def withdraw(ledger: Ledger, call: Call, state: TaskState, outcome: CallOutcome) -> None:
+    """End a call that has not been sent, or was taken back."""
+    if call.queued:
+        if call.order.options.pinned:
+            assert call.engine is not None, f"the pinned call {call.id} waits nowhere"
+            ledger.engines[call.engine].lane.discard(call)
+            ledger.hungry.add(call.engine)
+        else:
+            call.kind.ready.discard(call.owner, call)
+            if call.kind.alone:
+                dispatch.left_limited(ledger, call.kind)
+    values.end(ledger, call, state, outcome)
+
+
+def draw_consequences(ledger: Ledger) -> None:
+    """What engines that came or went, and calls that ended, mean for calls that wait."""
+    if ledger.fleet_changed:
+        for kind in eligible.refresh(ledger):
+            for call in list(kind.ready):
+                why = eligible.why_none(ledger, kind, call.title)
+                withdraw(ledger, call, TaskState.FAILED, Rejected("NoEngines", why))
+    while ledger.freed or ledger.doomed:
+        for call in ledger.freed:
+            if call.state is TaskState.WAITING:
+                make_ready(ledger, call)
+        ledger.freed.clear()
+        doomed, ledger.doomed = ledger.doomed, []
+        for call, source in doomed:
+            if call.state is TaskState.WAITING:
+                values.end(ledger, call, TaskState.FAILED, values.reason_of_doom(call, source))
+
+
+# -- engines speak ----------------------------------------------------------------------------
+
+
+def _speaker(ledger: Ledger, fact: CallsHaveBegun | CallsAnswered | CallsGivenBack) -> Engine | None:
+    """The engine that says it, if it is still in that life."""
+    engine = ledger.engines.get(fact.engine)
+    return engine if engine is not None and engine.incarnation == fact.incarnation else None
+
+
+def begun(ledger: Ledger, fact: CallsHaveBegun) -> None:
+    """Calls run, and have for a while: tell their owners, and do not let others wait behind them in vain."""
+    engine = _speaker(ledger, fact)
+    if engine is None:
+        return
+    for task, attempt in ((ref.task, ref.attempt) for ref in fact.calls):
+        call = engine.inflight.get(task)
+        if call is None or call.attempt != attempt or call.begun or call.state is TaskState.GIVEN_UP:
+            continue
+        call.begun = True
+        ledger.means.learn_at_least(call.order.function, BEGUN_AFTER)
+        told = ledger.outbox.begun.setdefault((call.owner, engine.number), [])
+        told.append(CallBegin(task, attempt))
+        dispatch.share(ledger, engine)
+
+
+def answered(ledger: Ledger, fact: CallsAnswered) -> None:
+    """Take what attempts came to, if they are the present ones, in this life of their engine."""
+    engine = _speaker(ledger, fact)
+    if engine is None:
+        return
+    inflight = engine.inflight
+    for result in fact.results:
+        call = inflight.get(result.task)
+        if call is None or call.attempt != result.attempt:
+            continue
+        _leave(ledger, engine, call)
+        outcome = result.outcome
+        if isinstance(outcome, Returned) and call.state is not TaskState.GIVEN_UP:
+            ledger.means.learn(call.order.function, result.seconds)
+            values.keep(ledger, call, engine, outcome.nbytes, result.kept_here)
+            values.end(ledger, call, TaskState.DONE, outcome)
+        else:
+            _judge(ledger, engine, call, result)
+    rest(ledger, engine)
+
+
+def _judge(ledger: Ledger, engine: Engine, call: Call, result: CallReturn) -> None:
+    """What an answer other than a value means, given what had been asked of the engine."""
+    outcome = result.outcome
+    if call.state is TaskState.GIVEN_UP:
+        if isinstance(outcome, Returned) and not result.kept_here:
+            ledger.outbox.drops.setdefault(engine.number, []).append(call.id)
+        values.end(ledger, call, *stopped(call))
+        return
+    match outcome:
+        case Threw(ename, evalue):
+            ledger.means.learn(call.order.function, result.seconds)
+            if call.state is TaskState.RUNNING and call.failures < call.order.options.retries:
+                call.failures += 1
+                make_ready(ledger, call)
+            elif call.stop_cause is StopCause.TIMEOUT:
+                values.end(ledger, call, *stopped(call, f"when interrupted it raised {ename}: {evalue}"))
+            else:
+                values.end(ledger, call, TaskState.FAILED, outcome)
+        case Withdrawn():
+            told = (TaskState.CANCELLED, outcome) if call.stop_cause is None else stopped(call)
+            values.end(ledger, call, *told)
+        case EngineGone():
+            values.end(ledger, call, TaskState.LOST, outcome)
+        case OutOfTime() | Rejected():
+            values.end(ledger, call, TaskState.FAILED, outcome)
+        case Returned():
+            raise AssertionError(f"the value of {call.id} was to be kept")
+        case _:
+            assert_never(outcome)
+
+
+def stopped(call: Call, note: str = "") -> tuple[TaskState, CallOutcome]:
+    """How a call ends that was asked to: by whoever asked."""
+    match call.stop_cause:
+        case StopCause.CANCEL:
+            return TaskState.CANCELLED, Withdrawn(f"{call.stop_reason}; {note}" if note else call.stop_reason)
+        case StopCause.TIMEOUT:
+            return TaskState.FAILED, OutOfTime(call.order.options.timeout or 0.0, note)
+        case None:
+            raise AssertionError(f"call {call.id} was never asked to end")
+        case _:
+            assert_never(call.stop_cause)
+
+
+def given_back(ledger: Ledger, fact: CallsGivenBack) -> None:
+    """Let calls that had not begun wait again; the engine that they were wanted for can look anew."""
+    engine = _speaker(ledger, fact)
+    if engine is None:
+        return
+    for ref in fact.calls:
+        call = engine.inflight.get(ref.task)
+        if call is None or call.attempt != ref.attempt:
+            continue
+        _leave(ledger, engine, call)
+        if call.state is TaskState.RUNNING:
+            make_ready(ledger, call)
+        else:
+            values.end(ledger, call, *stopped(call))
+    if engine.thief is not None:
+        ledger.hungry.add(engine.thief)
+        engine.thief = None
+    rest(ledger, engine)
+
+
+def _leave(ledger: Ledger, engine: Engine, call: Call) -> None:
+    """Take a call out of what an engine has in flight."""
+    inflight = engine.inflight
+    del inflight[call.id]
+    left = len(inflight)
+    if left > 1:
+        engine.load -= call.expected
+    elif left:
+        engine.load -= call.expected
+        ledger.laden.pop(engine.number, None)
+    else:
+        engine.load = 0.0
+        engine.alone = False
+    if call.kind.alone:
+        values.clear_timer(ledger, call)
+    if call.state is TaskState.GIVEN_UP:
+        engine.stuck -= 1
+        if not engine.stuck:
+            engine.note = ""
+            ledger.show(engine)
+
+
+def rest(ledger: Ledger, engine: Engine) -> None:
+    """An engine has less to do than before."""
+    ledger.hungry.add(engine.number)
+    if not engine.inflight and engine.running is None and engine.state is EngineState.BUSY:
+        engine.state = EngineState.IDLE
+        ledger.show(engine)
+
+
+# -- engines end ------------------------------------------------------------------------------
+
+
+def engine_ended(ledger: Ledger, engine: Engine, what: str, *, blame: bool) -> None:
+    """An engine's life is over: what it had in flight runs elsewhere, where it may; its values are gone.
+
+    Of what was in flight only the first can have begun, so it alone is blamed when the engine died unasked.
+    """
+    inflight, engine.inflight = list(engine.inflight.values()), {}
+    engine.load, engine.alone, engine.stuck, engine.thief = 0.0, False, 0, None
+    engine.accepts = False
+    ledger.laden.pop(engine.number, None)
+    hopeless = values.lose(ledger, engine, what)
+    for call in inflight:
+        if call.kind.alone:
+            values.clear_timer(ledger, call)
+        if blame:
+            call.losses = (*call.losses, what)
+            blame = False
+        _lost_under(ledger, call, what)
+    for call, refused in hopeless:
+        if call.state in (TaskState.WAITING, TaskState.READY):
+            withdraw(ledger, call, TaskState.FAILED, refused)
+
+
+def _lost_under(ledger: Ledger, call: Call, what: str) -> None:
+    options = call.order.options
+    if call.state is not TaskState.RUNNING:
+        values.end(ledger, call, *stopped(call, what))
+    elif options.pinned or not options.repeatable:
+        values.end(ledger, call, TaskState.LOST, EngineGone(f"{what} before {call.title!r} had ended"))
+    elif len(call.losses) >= LOSSES:
+        story = f"{call.title!r} took down {len(call.losses)} engines: {'; '.join(call.losses)}"
+        values.end(ledger, call, TaskState.LOST, EngineGone(story))
+    else:
+        make_ready(ledger, call)
+
+
+def lose_pinned(ledger: Ledger, engine: Engine, outcome: CallOutcome) -> None:
+    """End the calls that wait for an engine that will not run them."""
+    state = TaskState.LOST if isinstance(outcome, EngineGone) else TaskState.FAILED
+    for item in list(engine.lane):
+        if isinstance(item, Call):
+            withdraw(ledger, item, state, outcome)

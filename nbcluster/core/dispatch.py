@@ -1,0 +1,283 @@
+"""Sends what waits to engines: in whose turn, to which, how many ahead; and takes calls back. Knows no ends."""
+
+from __future__ import annotations
+
+from nbcluster.core.effects import CallRun, InputPlace, SetTimer
+from nbcluster.core.kinds import Kind
+from nbcluster.core.ledger import Ledger
+from nbcluster.core.model import MOVES, Call, Engine, EngineState, Task, TaskState, is_up, language_of
+from nbcluster.ids import EngineNumber
+from nbcluster.protocol.tasks import CallRef
+
+AHEAD = 2
+"""So many calls an engine may have in flight, however long they take."""
+
+AHEAD_SECONDS = 0.05
+"""It may have more while they are expected to take less than this."""
+
+AHEAD_MOST = 1000
+"""But never more than this."""
+
+WORTH_TAKING = 0.005
+"""Seconds that calls must be expected to take for an idle engine to take them from another."""
+
+_LOOKED_AT = 16
+"""Engines that an idle one looks at for calls to take: enough to find a good one, and no more with many."""
+
+
+def settle(ledger: Ledger) -> None:
+    """Give every engine that may have something new to take what it can take."""
+    looked_at: set[EngineNumber] = set()
+    while ledger.hungry or ledger.fed:
+        hungry, ledger.hungry = ledger.hungry, set()
+        looked_at |= hungry
+        for number in sorted(hungry):
+            if number in ledger.engines:
+                _feed(ledger, ledger.engines[number])
+        _dispatch(ledger)
+    if ledger.laden:
+        for number in sorted(looked_at):
+            engine = ledger.engines.get(number)
+            if engine is not None and engine.accepts and not engine.inflight:
+                _rob_for(ledger, engine)
+
+
+# -- what is bound to one engine, and cells ---------------------------------------------------
+
+
+def _feed(ledger: Ledger, engine: Engine) -> None:
+    """Give an engine what waits for it and cells that any may run; then see whether it can take other calls."""
+    engine.accepts = False
+    if not is_up(engine):
+        return
+    while (item := _first(ledger, engine)) is not None:
+        if isinstance(item, Call):
+            if engine.running is not None or engine.stuck or not has_room(engine, item.kind):
+                return
+            engine.lane.discard(item)
+            _send(ledger, item, engine)
+        elif item.order.live or not (engine.running is not None or engine.inflight):
+            ledger.run(item, engine)
+        else:
+            if engine.running is None:
+                take_back(ledger, engine)
+            if item.bound is None:
+                ledger.held_back.add(engine.number)
+            return
+    engine.accepts = engine.can_call and engine.running is None and not engine.stuck and not engine.alone
+    if engine.accepts:
+        for kind in engine.kinds:
+            if has_room(engine, kind):
+                kind.offer(engine.load, engine.number)
+                if kind.ready.size:
+                    ledger.fed[kind] = None
+
+
+def _first(ledger: Ledger, engine: Engine) -> Task | Call | None:
+    """What goes first of the engine's lane and of the cells that any engine may run."""
+    entry = engine.lane.head()
+    first: tuple[tuple[int, int], Task | Call] | None = entry and (entry[:2], entry[3])
+    if ledger.pools:
+        language, own = language_of(engine).casefold(), engine.spec.resources
+        for (wanted, resources), pool in ledger.pools.items():
+            if wanted == language and all(own.get(name, 0.0) >= amount for name, amount in resources):
+                free = pool.head()
+                if free is not None and (first is None or free[:2] < first[0]):
+                    first = (free[:2], free[3])
+    return first and first[1]
+
+
+# -- calls that any of several engines may run ------------------------------------------------
+
+
+def has_room(engine: Engine, kind: Kind) -> bool:
+    """Whether one call more, of this kind, would not be too much to have in flight."""
+    inflight = len(engine.inflight)
+    if not inflight:
+        return True
+    if engine.alone or kind.alone:
+        return False
+    return inflight < AHEAD or (engine.load < AHEAD_SECONDS and inflight < AHEAD_MOST)
+
+
+def _dispatch(ledger: Ledger) -> None:
+    """Send ready calls, the first of all first, each to the engine with the least before it."""
+    fed = ledger.fed
+    while fed:
+        for kind in [kind for kind in fed if not kind.ready.size]:
+            del fed[kind]
+        if not fed:
+            return
+        kind = next(iter(fed)) if len(fed) == 1 else min(fed, key=lambda kind: kind.ready.key())
+        engine = _taker(ledger, kind)
+        if engine is None:
+            del fed[kind]
+        else:
+            _serve(ledger, kind, engine, several=len(fed) == 1)
+
+
+def _taker(ledger: Ledger, kind: Kind) -> Engine | None:
+    """The engine that is to take the next call of a kind: of those with room the one with the least before it."""
+    while (offer := kind.next_offer()) is not None:
+        load, number = offer
+        engine = ledger.engines.get(number)
+        if engine is None or number not in kind.engines or not _takes(ledger, engine, kind):
+            continue
+        if engine.load <= load:
+            return engine
+        kind.offer(engine.load, number)
+    return None
+
+
+def _takes(ledger: Ledger, engine: Engine, kind: Kind) -> bool:
+    """Whether an engine takes one call more of this kind."""
+    if not engine.accepts or not has_room(engine, kind):
+        return False
+    if ledger.limited and engine.inflight and _must_drain(ledger, engine, kind):
+        ledger.held_back.add(engine.number)
+        return False
+    return True
+
+
+def _must_drain(ledger: Ledger, engine: Engine, kind: Kind) -> bool:
+    """Whether a call with a time limit, which needs an engine that has nothing else, goes before those of a kind."""
+    return bool(kind.ready.size) and any(
+        other.ready.key() < kind.ready.key() for other in ledger.limited if engine.number in other.engines
+    )
+
+
+def _serve(ledger: Ledger, kind: Kind, engine: Engine, *, several: bool) -> None:
+    """Send calls of a kind to an engine until another would have less before it; one when other kinds compete."""
+    ready, others_have = kind.ready, kind.least()
+    while True:
+        call = ready.pop()
+        target = engine
+        if call.order.inputs:
+            target = _nearest(ledger, call) or engine
+        _send(ledger, call, target)
+        if kind.alone:
+            left_limited(ledger, kind)
+        if not (several and ready.size and engine.load <= others_have and _takes(ledger, engine, kind)):
+            break
+    if _takes(ledger, engine, kind):
+        kind.offer(engine.load, engine.number)
+
+
+def left_limited(ledger: Ledger, kind: Kind) -> None:
+    """One call with a time limit waits no more: others need not make room for it."""
+    if not kind.ready.size:
+        ledger.limited.pop(kind, None)
+    ledger.ease()
+
+
+def _nearest(ledger: Ledger, call: Call) -> Engine | None:
+    """The engine with most bytes of a call's inputs, if it may and can take the call."""
+    sizes: dict[EngineNumber, int] = {}
+    for name in call.order.inputs:
+        value = ledger.calls[name]
+        if not value.kept and value.engine is not None:
+            sizes[value.engine] = sizes.get(value.engine, 0) + value.nbytes
+    if not sizes:
+        return None
+    number = max(sizes, key=lambda number: (sizes[number], -number))
+    engine = ledger.engines.get(number)
+    if engine is None or number not in call.kind.engines or not _takes(ledger, engine, call.kind):
+        return None
+    return engine
+
+
+def _send(ledger: Ledger, call: Call, engine: Engine) -> None:
+    assert TaskState.RUNNING in MOVES[call.state], f"call {call.id} cannot be sent while it is {call.state}"
+    call.state = TaskState.RUNNING
+    number = call.engine = engine.number
+    call.attempt += 1
+    call.begun = call.recalled = False
+    order = call.order
+    call.expected = ledger.means.expected(order.function)
+    engine.load += call.expected
+    engine.inflight[call.id] = call
+    if len(engine.inflight) == 2:
+        ledger.laden[number] = None
+    if engine.state is EngineState.IDLE:
+        engine.state = EngineState.BUSY
+        ledger.show(engine)
+    inputs: tuple[InputPlace, ...] = ()
+    if order.inputs:
+        values = [ledger.calls[name] for name in order.inputs]
+        inputs = tuple(InputPlace(value.id, None if value.kept else value.engine) for value in values)
+    run = CallRun(call.id, call.attempt, inputs)
+    runs = ledger.outbox.runs.get(number)
+    if runs is None:
+        ledger.outbox.runs[number] = [run]
+    else:
+        runs.append(run)
+    if call.kind.alone:
+        engine.alone = True
+        engine.accepts = False
+        timeout = order.options.timeout
+        assert timeout is not None, f"call {call.id} has no time limit"
+        timer = f"timeout/{call.id}/{call.attempt}"
+        ledger.call_timers[timer] = ((call, call.attempt),)
+        ledger.effects.append(SetTimer(timer, timeout))
+
+
+# -- taking back ------------------------------------------------------------------------------
+
+
+def take_back(ledger: Ledger, engine: Engine) -> None:
+    """Ask for all that may run elsewhere and has not begun."""
+    _recall(ledger, engine, [call for call in engine.inflight.values() if _is_movable(call)])
+
+
+def share(ledger: Ledger, engine: Engine) -> None:
+    """An engine is at a call for long: if another is idle, let it take of what waits behind."""
+    behind = next((call for call in engine.inflight.values() if _is_movable(call)), None)
+    if behind is None:
+        return
+    for number in behind.kind.engines:
+        other = ledger.engines.get(number)
+        if other is not None and other.accepts and not other.inflight:
+            _rob(ledger, engine, other)
+            return
+
+
+def _is_movable(call: Call) -> bool:
+    return (
+        call.state is TaskState.RUNNING
+        and not call.begun
+        and not call.recalled
+        and not call.kind.alone
+        and not call.order.options.pinned
+    )
+
+
+def _rob_for(ledger: Ledger, thief: Engine) -> None:
+    """An engine has nothing to do: let it take from the one that has most to do, of some that are looked at."""
+    candidates = []
+    for number, _ in zip(ledger.laden, range(_LOOKED_AT), strict=False):
+        victim = ledger.engines[number]
+        if victim.load > WORTH_TAKING or next(iter(victim.inflight.values())).begun:
+            candidates.append(victim)
+    for victim in sorted(candidates, key=lambda victim: -victim.load):
+        if _rob(ledger, victim, thief):
+            return
+
+
+def _rob(ledger: Ledger, victim: Engine, thief: Engine) -> bool:
+    """Take back the later half of what has not begun, if that is worth it."""
+    calls = list(victim.inflight.values())
+    movable = [call for call in calls[1:] if _is_movable(call) and thief.number in call.kind.engines]
+    if not movable or (sum(call.expected for call in movable) <= WORTH_TAKING and not calls[0].begun):
+        return False
+    _recall(ledger, victim, movable[len(movable) // 2 :])
+    victim.thief = thief.number
+    return True
+
+
+def _recall(ledger: Ledger, engine: Engine, calls: list[Call]) -> None:
+    if not calls:
+        return
+    for call in calls:
+        call.recalled = True
+    refs = [CallRef(call.id, call.attempt) for call in calls]
+    ledger.outbox.back.setdefault(engine.number, []).extend(refs)

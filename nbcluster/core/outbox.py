@@ -1,0 +1,74 @@
+"""Collects what a step asks and tells about calls, and makes one effect of what goes to one place. Knows no rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nbcluster.core.effects import (
+    CallBegin,
+    CallEnd,
+    CallRun,
+    DropValues,
+    Effect,
+    ForgetPayloads,
+    ForgetValues,
+    RunCalls,
+    StopCalls,
+    TakeBackCalls,
+    TellCallsBegun,
+    TellCallsDone,
+)
+from nbcluster.core.model import Engine, is_up
+from nbcluster.ids import ClientId, EngineNumber, TaskId
+from nbcluster.protocol.tasks import CallRef
+
+
+class Outbox:
+    """Lists by destination, emptied at the end of each step.
+
+    What is for an engine that was asked to end in the same step is dropped: the end of its process answers for it.
+    """
+
+    __slots__ = ("back", "begun", "drops", "ends", "forgotten", "over", "runs", "stops")
+
+    def __init__(self) -> None:
+        self.stops: dict[EngineNumber, list[CallRef]] = {}
+        self.back: dict[EngineNumber, list[CallRef]] = {}
+        self.runs: dict[EngineNumber, list[CallRun]] = {}
+        self.begun: dict[tuple[ClientId, EngineNumber], list[CallBegin]] = {}
+        self.ends: dict[ClientId, list[CallEnd]] = {}
+        self.drops: dict[EngineNumber, list[TaskId]] = {}
+        self.over: list[TaskId] = []
+        self.forgotten: list[TaskId] = []
+
+    def empty_into(self, effects: list[Effect], engines: Mapping[EngineNumber, Engine]) -> None:
+        """Make effects of what was collected: first what engines wait for."""
+        self._for_engines(effects, engines)
+        for (client, number), begun in self.begun.items():
+            effects.append(TellCallsBegun(client, number, tuple(begun)))
+        for client, ends in self.ends.items():
+            effects.append(TellCallsDone(client, tuple(ends)))
+        for number, values in self.drops.items():
+            if number in engines and is_up(engines[number]):
+                effects.append(DropValues(number, engines[number].incarnation, tuple(values)))
+        if self.over:
+            effects.append(ForgetPayloads(tuple(self.over)))
+            self.over.clear()
+        if self.forgotten:
+            effects.append(ForgetValues(tuple(self.forgotten)))
+            self.forgotten.clear()
+        self.begun.clear()
+        self.ends.clear()
+        self.drops.clear()
+
+    def _for_engines(self, effects: list[Effect], engines: Mapping[EngineNumber, Engine]) -> None:
+        for number, stops in self.stops.items():
+            if number in engines and is_up(engines[number]):
+                effects.append(StopCalls(number, engines[number].incarnation, tuple(stops)))
+        for number, back in self.back.items():
+            effects.append(TakeBackCalls(number, engines[number].incarnation, tuple(back)))
+        for number, runs in self.runs.items():
+            effects.append(RunCalls(number, engines[number].incarnation, tuple(runs)))
+        self.stops.clear()
+        self.back.clear()
+        self.runs.clear()

@@ -1,0 +1,190 @@
+"""Queues of what waits: in order of priority and age, and fair between clients. Knows no engines and no calls."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+from typing import Generic, Protocol, TypeVar
+
+from nbcluster.ids import ClientId
+
+
+class Waits(Protocol):
+    """What can wait in one line at a time."""
+
+    queued: bool
+    """Set by the line. What is taken out of the middle only loses this mark, and is passed over later."""
+
+
+T = TypeVar("T", bound=Waits)
+
+
+class Line(Generic[T]):
+    """One queue, by rank (low first) and then sequence.
+
+    What comes in order is appended; what comes back out of order waits in a heap beside. So both ends cost the same
+    however many wait, and taking one out of the middle costs nothing until it would be its turn.
+    """
+
+    __slots__ = ("_back", "_fresh", "_pushed", "size")
+
+    def __init__(self) -> None:
+        self._fresh: deque[tuple[int, int, int, T]] = deque()
+        self._back: list[tuple[int, int, int, T]] = []
+        self._pushed = 0  # in each entry, so that no two are alike and none is compared by its item
+        self.size = 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[T]:
+        """Go through what waits, in order. Costs as much as sorting it."""
+        return (item for *_, item in sorted((*self._fresh, *self._back)) if item.queued)
+
+    def push(self, rank: int, sequence: int, item: T) -> None:
+        """Let something wait."""
+        self._pushed += 1
+        entry = (rank, sequence, self._pushed, item)
+        fresh = self._fresh
+        if not fresh or fresh[-1] < entry:
+            fresh.append(entry)
+        else:
+            heappush(self._back, entry)
+        item.queued = True
+        self.size += 1
+
+    def head(self) -> tuple[int, int, int, T] | None:
+        """The first, as rank, sequence, a number and itself."""
+        fresh, back = self._fresh, self._back
+        while fresh and not fresh[0][3].queued:
+            fresh.popleft()
+        while back and not back[0][3].queued:
+            heappop(back)
+        if fresh and (not back or fresh[0] < back[0]):
+            return fresh[0]
+        return back[0] if back else None
+
+    def pop(self) -> T:
+        """Take the first, which there must be."""
+        fresh, back = self._fresh, self._back
+        entry = self.head()
+        assert entry is not None, "nothing waits"
+        if fresh and entry is fresh[0]:
+            fresh.popleft()
+        else:
+            heappop(back)
+        entry[3].queued = False
+        self.size -= 1
+        return entry[3]
+
+    def discard(self, item: T) -> None:
+        """Take out one that waits here."""
+        item.queued = False
+        self.size -= 1
+        if len(self._fresh) + len(self._back) > 2 * self.size + 64:
+            self._fresh = deque(entry for entry in self._fresh if entry[3].queued)
+            self._back = [entry for entry in self._back if entry[3].queued]
+            heapify(self._back)
+
+
+class Turns:
+    """Whose turn it is among clients that have something waiting: theirs who was served least.
+
+    A client that begins to wait counts as served as much as the one that was served least, so what it did not use
+    before is no claim. Only clients that have something waiting are remembered.
+    """
+
+    __slots__ = ("_lines", "served")
+
+    def __init__(self) -> None:
+        self.served: dict[ClientId, int] = {}
+        self._lines: dict[ClientId, int] = {}
+
+    def enter(self, client: ClientId) -> None:
+        """The client has something waiting in one line more."""
+        if client not in self._lines:
+            self.served[client] = min(self.served.values(), default=0)
+        self._lines[client] = self._lines.get(client, 0) + 1
+
+    def leave(self, client: ClientId) -> None:
+        """The client has something waiting in one line less."""
+        self._lines[client] -= 1
+        if not self._lines[client]:
+            del self._lines[client], self.served[client]
+
+
+class FairLine(Generic[T]):
+    """One line for each client; the first of all is the one with the lowest rank, of the client served least."""
+
+    __slots__ = ("_turns", "lines", "size")
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self.lines: dict[ClientId, Line[T]] = {}
+        self.size = 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[T]:
+        """Go through what waits, client by client."""
+        return (item for line in self.lines.values() for item in line)
+
+    def push(self, client: ClientId, rank: int, sequence: int, item: T) -> None:
+        """Let something of a client wait."""
+        line = self.lines.get(client)
+        if line is None:
+            line = self.lines[client] = Line()
+            self._turns.enter(client)
+        line.push(rank, sequence, item)
+        self.size += 1
+
+    def key(self) -> tuple[int, int, int]:
+        """Sorts this among other fair lines by its first, which there must be: rank, served, sequence."""
+        client = self._first()
+        entry = self.lines[client].head()
+        assert entry is not None, f"an empty line of {client} is kept"
+        return entry[0], self._turns.served[client], entry[1]
+
+    def peek(self) -> T:
+        """The first, which there must be."""
+        entry = self.lines[self._first()].head()
+        assert entry is not None, "an empty line is kept"
+        return entry[3]
+
+    def pop(self) -> T:
+        """Take the first, which there must be, and count it as a service to its client."""
+        client = self._first()
+        line = self.lines[client]
+        item = line.pop()
+        self.size -= 1
+        self._turns.served[client] += 1
+        if not line.size:
+            del self.lines[client]
+            self._turns.leave(client)
+        return item
+
+    def discard(self, client: ClientId, item: T) -> None:
+        """Take out one that waits here."""
+        line = self.lines[client]
+        line.discard(item)
+        self.size -= 1
+        if not line.size:
+            del self.lines[client]
+            self._turns.leave(client)
+
+    def _first(self) -> ClientId:
+        lines = self.lines
+        if len(lines) == 1:
+            return next(iter(lines))
+        best: tuple[int, int, int] | None = None
+        found: ClientId | None = None
+        for client, line in lines.items():
+            entry = line.head()
+            assert entry is not None, f"an empty line of {client} is kept"
+            key = (entry[0], self._turns.served[client], entry[1])
+            if best is None or key < best:
+                best, found = key, client
+        assert found is not None, "nothing waits"
+        return found

@@ -1,0 +1,247 @@
+"""Who needs the value of a call, and the end of a call for those who waited for it. Knows no engines' work."""
+
+from __future__ import annotations
+
+from nbcluster.core.effects import CallEnd, ClearTimer
+from nbcluster.core.ledger import Ledger
+from nbcluster.core.model import FINAL, MOVES, Call, Engine, TaskState
+from nbcluster.errors import UsageError, ValueReleased
+from nbcluster.ids import ClientId, TaskId
+from nbcluster.protocol.outcomes import (
+    CallOutcome,
+    EngineGone,
+    OutOfTime,
+    Rejected,
+    Returned,
+    Threw,
+    Withdrawn,
+)
+
+_SHORT = 300
+"""Characters that are kept of what an exception said."""
+
+
+# -- waiting ----------------------------------------------------------------------------------
+
+
+def wait_for_inputs(ledger: Ledger, call: Call) -> Rejected | None:
+    """Note what a new call waits for. Returns why it cannot be, if it cannot."""
+    order = call.order
+    for name in dict.fromkeys(order.inputs + order.after):
+        source = ledger.calls.get(name)
+        if source is None:
+            return Rejected("ValueReleased", _never(name))
+        if source.outcome is not None and not isinstance(source.outcome, Returned):
+            return _because_of(call, source)
+    for name in dict.fromkeys(order.inputs):
+        source = ledger.calls[name]
+        if source.lost:
+            return _lost(source)
+    for name in dict.fromkeys(order.inputs):
+        source = ledger.calls[name]
+        if source.users is None:
+            source.users = {}
+        source.users[call.id] = call
+    for name in dict.fromkeys(order.inputs + order.after):
+        source = ledger.calls[name]
+        if source.state is not TaskState.DONE:
+            call.missing += 1
+            if source.waiters is None:
+                source.waiters = []
+            source.waiters.append(call)
+    return None
+
+
+def _never(name: TaskId) -> str:
+    return (
+        f"the value of {name} is not kept: its Future was dropped, or it was never submitted to this cluster; "
+        "hold the Future, or give the call a key"
+    )
+
+
+def _lost(source: Call) -> Rejected:
+    return Rejected("ValueReleased", f"the value of {source.title!r} ({source.id}) {source.lost}", source.id)
+
+
+def lost_input(ledger: Ledger, call: Call) -> Rejected | None:
+    """Why a call cannot run any more: a value that it takes is gone."""
+    for name in call.order.inputs:
+        if ledger.calls[name].lost:
+            return _lost(ledger.calls[name])
+    return None
+
+
+def _because_of(call: Call, source: Call) -> Rejected:
+    outcome = source.outcome
+    cause = source.id
+    if isinstance(outcome, Rejected) and outcome.error == "DependencyFailed" and outcome.cause is not None:
+        cause = outcome.cause
+    what = f"{call.title!r} needed {source.title!r} ({source.id}), which {became(outcome)}"
+    return Rejected("DependencyFailed", what, cause)
+
+
+def became(outcome: CallOutcome | None) -> str:
+    """How a call ended that did not succeed, as the end of a sentence."""
+    match outcome:
+        case Threw(ename, evalue):
+            return f"raised {ename}: {evalue}" if evalue else f"raised {ename}"
+        case EngineGone(reason):
+            return f"was lost: {reason}"
+        case Withdrawn(reason):
+            return f"was cancelled: {reason}"
+        case OutOfTime(seconds):
+            return f"did not end within {seconds:g} s"
+        case Rejected(_, message):
+            return f"could not run: {message}"
+        case Returned() | None:
+            raise AssertionError("a call that succeeded, or has not ended, fails no other")
+
+
+# -- ending -----------------------------------------------------------------------------------
+
+
+def end(ledger: Ledger, call: Call, state: TaskState, outcome: CallOutcome) -> None:
+    """End a call that no engine has any more: tell its owner unless that was done, and keep it while it is held."""
+    assert state in MOVES[call.state], f"call {call.id} cannot go from {call.state} to {state}"
+    if call.state is not TaskState.GIVEN_UP:
+        tell(ledger, call, outcome)
+    call.state = state
+    ledger.open_calls -= 1
+    if not (call.held or call.keyed or call.users):
+        forget(ledger, call)
+
+
+def tell(ledger: Ledger, call: Call, outcome: CallOutcome) -> None:
+    """Tell the owner the end, and those who waited for it."""
+    number = call.engine if call.attempt else None
+    told = CallEnd(call.id, number, call.attempt, outcome)
+    outbox = ledger.outbox
+    ends = outbox.ends.get(call.owner)
+    if ends is None:
+        outbox.ends[call.owner] = [told]
+    else:
+        ends.append(told)
+    outbox.over.append(call.id)
+    call.outcome = outcome
+    if isinstance(outcome, Threw):
+        call.outcome = Threw(outcome.ename, outcome.evalue[:_SHORT])
+    if call.order.inputs:
+        _let_inputs_go(ledger, call)
+    if call.waiters is not None:
+        if isinstance(outcome, Returned):
+            for waiter in call.waiters:
+                waiter.missing -= 1
+                if not waiter.missing and waiter.state is TaskState.WAITING:
+                    ledger.freed.append(waiter)
+        else:
+            ledger.doomed += [(waiter, call) for waiter in call.waiters]
+        call.waiters = None
+
+
+def _let_inputs_go(ledger: Ledger, call: Call) -> None:
+    for name in call.order.inputs:
+        source = ledger.calls.get(name)
+        if source is not None and source.users is not None:
+            source.users.pop(call.id, None)
+            if not source.users:
+                source.users = None
+                let_go(ledger, source)
+
+
+def reason_of_doom(waiter: Call, source: Call) -> Rejected:
+    """How a call ends that waited for one that did not succeed."""
+    return _because_of(waiter, source)
+
+
+def clear_timer(ledger: Ledger, call: Call) -> None:
+    """Forget the time limit of the present attempt."""
+    timer = f"timeout/{call.id}/{call.attempt}"
+    if ledger.call_timers.pop(timer, None) is not None:
+        ledger.effects.append(ClearTimer(timer))
+
+
+# -- holding ----------------------------------------------------------------------------------
+
+
+def take_key(ledger: Ledger, call: Call) -> None:
+    """Let a new call have its key; the one that had it is let go."""
+    key = call.order.key
+    former = ledger.keys.get(key)
+    ledger.keys[key] = call.id
+    call.keyed = True
+    if former is not None:
+        _unkey(ledger, ledger.calls[former])
+
+
+def release_key(ledger: Ledger, key: str) -> None:
+    """Hold the value of a key no longer."""
+    name = ledger.keys.pop(key, None)
+    if name is None:
+        raise ValueReleased(f"nothing is held under the key {key!r}")
+    _unkey(ledger, ledger.calls[name])
+
+
+def _unkey(ledger: Ledger, call: Call) -> None:
+    call.keyed = False
+    let_go(ledger, call)
+
+
+def release(ledger: Ledger, client: ClientId, tasks: tuple[TaskId, ...]) -> None:
+    """A client holds these no longer."""
+    calls = ledger.calls
+    for name in tasks:
+        call = calls.get(name)
+        if call is not None and call.held and call.owner == client:
+            call.held = False
+            let_go(ledger, call)
+
+
+def release_all_of(ledger: Ledger, client: ClientId) -> None:
+    """A client left for good: it holds nothing any more but by keys."""
+    for call in [call for call in ledger.calls.values() if call.held and call.owner == client]:
+        call.held = False
+        let_go(ledger, call)
+
+
+def let_go(ledger: Ledger, call: Call) -> None:
+    """Forget a call that has ended when nobody needs it."""
+    if not (call.held or call.keyed or call.users) and call.state in FINAL:
+        forget(ledger, call)
+
+
+def forget(ledger: Ledger, call: Call) -> None:
+    """Nobody will ask for this call again."""
+    del ledger.calls[call.id]
+    ledger.outbox.forgotten.append(call.id)
+    if not call.kept and not call.lost:
+        assert call.engine is not None, f"the value of {call.id} lies nowhere"
+        del ledger.engines[call.engine].values[call.id]
+        ledger.outbox.drops.setdefault(call.engine, []).append(call.id)
+
+
+def keep(ledger: Ledger, call: Call, engine: Engine, nbytes: int, kept_here: bool) -> None:
+    """Note where the value is of a call that has just succeeded."""
+    call.nbytes = nbytes
+    call.kept = kept_here
+    if not kept_here:
+        engine.values[call.id] = None
+
+
+def lose(ledger: Ledger, engine: Engine, what: str) -> list[tuple[Call, Rejected]]:
+    """The values that lay on an engine alone are gone. Returns the calls that cannot run without, with the reason."""
+    hopeless: dict[TaskId, tuple[Call, Rejected]] = {}
+    for name in engine.values:
+        call = ledger.calls[name]
+        call.lost = f"was lost with engine {engine.number}: {what}"
+        for user in (call.users or {}).values():
+            if user.state in (TaskState.WAITING, TaskState.READY):
+                hopeless.setdefault(user.id, (user, _lost(call)))
+    engine.values.clear()
+    return list(hopeless.values())
+
+
+def refuse_known(ledger: Ledger, names: list[TaskId]) -> None:
+    """Refuse ids that are in use, or twice among these."""
+    known = (ledger.calls.keys(), ledger.tasks.keys())
+    if len(set(names)) < len(names) or not all(table.isdisjoint(names) for table in known):
+        raise UsageError("the ids of these calls are in use or not distinct; each call needs its own")

@@ -1,0 +1,133 @@
+"""Calls as fake engines and a fake controller know them: what was sent, asked, told. Knows no scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from nbcluster.core.effects import CallBegin, CallEnd, CallRun
+from nbcluster.ids import ClientId, EngineNumber, Incarnation, TaskId
+from nbcluster.protocol.outcomes import CallOutcome
+from nbcluster.protocol.tasks import CallRef
+
+
+@dataclass(slots=True)
+class FakeCalls:
+    """The calls of one fake engine. Refuses with AssertionError what no real one could follow."""
+
+    sent: dict[TaskId, CallRun] = field(default_factory=dict)
+    """What has not been answered, in the order of sending."""
+    recalled: dict[TaskId, int] = field(default_factory=dict)
+    """Attempts that it was asked to give back since it last did."""
+    is_asked_to_give: bool = False
+    stops: set[TaskId] = field(default_factory=set)
+    """Calls that it was asked to stop."""
+    values: set[TaskId] = field(default_factory=set)
+    """Calls whose values lie here."""
+
+    def take(self, run: CallRun) -> None:
+        """A call arrives."""
+        assert run.task not in self.sent, f"{run} is there already"
+        self.recalled.pop(run.task, None)
+        self.sent[run.task] = run
+
+    def ask_back(self, refs: Iterable[CallRef]) -> None:
+        """The controller wants calls back."""
+        for ref in refs:
+            assert self.recalled.get(ref.task) != ref.attempt, f"{ref} is asked back twice"
+            self._check(ref)
+            self.recalled[ref.task] = ref.attempt
+        self.is_asked_to_give = True
+
+    def ask_to_stop(self, refs: Iterable[CallRef]) -> None:
+        """The controller wants calls to end."""
+        for ref in refs:
+            self._check(ref)
+            self.stops.add(ref.task)
+
+    def drop(self, tasks: Iterable[TaskId]) -> None:
+        """Values are not needed any more."""
+        for task in tasks:
+            assert task in self.values, f"the value of {task} is not there"
+            self.values.remove(task)
+
+    def end(self, task: TaskId, attempt: int) -> bool:
+        """An attempt ends, unless another or none is here."""
+        if task not in self.sent or self.sent[task].attempt != attempt:
+            return False
+        del self.sent[task]
+        self.stops.discard(task)
+        return True
+
+    def hand_over(self, but: int) -> list[CallRef]:
+        """Give up what was asked back and is still here, but the first so many."""
+        refs = [CallRef(task, attempt) for task, attempt in self.recalled.items()]
+        refs = [ref for ref in refs if ref.task in self.sent and self.sent[ref.task].attempt == ref.attempt]
+        self.recalled.clear()
+        self.is_asked_to_give = False
+        return [ref for ref in refs[but:] if self.end(ref.task, ref.attempt)]
+
+    def _check(self, ref: CallRef) -> None:
+        run = self.sent.get(ref.task)
+        assert run is not None, f"{ref} is not there"
+        assert run.attempt == ref.attempt, f"{ref} is about another attempt than {run}"
+
+
+class CallWorld:
+    """What clients and controller know of calls.
+
+    Attributes
+    ----------
+    owners : dict of TaskId to ClientId
+        Every call that was submitted.
+    outcomes : dict of TaskId to CallOutcome
+        What the owners were told.
+    sent : list of (EngineNumber, Incarnation, CallRun)
+        Every attempt that was ever sent to an engine.
+    payloads, known : set of TaskId
+        Calls whose arguments, and whose values, the controller has not been told to forget.
+    """
+
+    def __init__(self) -> None:
+        self.owners: dict[TaskId, ClientId] = {}
+        self.outcomes: dict[TaskId, CallOutcome] = {}
+        self.sent: list[tuple[EngineNumber, Incarnation, CallRun]] = []
+        self.payloads: set[TaskId] = set()
+        self.known: set[TaskId] = set()
+
+    def enter(self, task: TaskId, client: ClientId) -> None:
+        """A client submits a call."""
+        self.owners[task] = client
+        self.payloads.add(task)
+        self.known.add(task)
+
+    def check_run(self, run: CallRun, values: Mapping[EngineNumber, set[TaskId]]) -> None:
+        """A call that is sent has its arguments, and its inputs are where it is said."""
+        assert run.task in self.payloads, f"the arguments of {run} were forgotten"
+        for place in run.inputs:
+            there = self.known if place.engine is None else values[place.engine]
+            assert place.task in there, f"{run} takes {place}, which is not there"
+
+    def hear_of_begin(self, client: ClientId, begin: CallBegin) -> None:
+        """A client is told that its call runs."""
+        assert self.owners[begin.task] == client, f"{client} was told of {begin}"
+        assert begin.task not in self.outcomes, f"{begin} comes after the end"
+
+    def hear_of_ends(self, client: ClientId, ends: Iterable[CallEnd]) -> None:
+        """A client is told of ends, of each call once."""
+        for end in ends:
+            assert self.owners[end.task] == client, f"{client} was told of {end}"
+            assert end.task not in self.outcomes, f"{client} was told twice of {end}"
+            self.outcomes[end.task] = end.outcome
+
+    def forget_payloads(self, tasks: Iterable[TaskId]) -> None:
+        """Arguments are not needed any more."""
+        for task in tasks:
+            assert task in self.outcomes, f"the arguments of {task} are forgotten before its end"
+            self.payloads.remove(task)
+
+    def forget_values(self, tasks: Iterable[TaskId]) -> None:
+        """Nobody asks for these any more."""
+        for task in tasks:
+            assert task in self.outcomes, f"{task} is forgotten before its end"
+            self.known.remove(task)
