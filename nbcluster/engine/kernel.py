@@ -10,6 +10,7 @@ import asyncio
 import errno
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
@@ -83,6 +84,9 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
             self.log.setLevel(self.parent.log_level)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGURG, lambda signum, frame: None)
+        # debugpy, which ipykernel imports, has taken breakpoint() for itself, and ignores it unless a debugger of
+        # its own is attached.
+        sys.breakpointhook = sys.__breakpointhook__
         if why := seams.why_untested():
             self.log.warning(why)
         calls.start(self)

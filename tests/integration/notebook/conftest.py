@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,10 +23,25 @@ class Page:
     client: BlockingKernelClient
     said: list[dict[str, Any]] = field(default_factory=list)
 
-    def start(self, code: str) -> str:
+    def start(self, code: str, *, allow_stdin: bool = False) -> str:
         """Send a cell."""
-        sent: str = self.client.execute(code, allow_stdin=False)
+        sent: str = self.client.execute(code, allow_stdin=allow_stdin)
         return sent
+
+    def answer(self, value: str) -> str:
+        """Wait for a question and answer it; return the question."""
+        asked = self.client.get_stdin_msg(timeout=30)
+        self.client.input(value)
+        return str(asked["content"]["prompt"])
+
+    def of(self, cell: str) -> list[dict[str, Any]]:
+        """Return what was published for a cell."""
+        return [said for said in self.said if said["parent_header"].get("msg_id") == cell]
+
+    def printed(self, cell: str) -> str:
+        """Return what a cell has printed, without colours."""
+        text = "".join(said["content"]["text"] for said in self.of(cell) if said["msg_type"] == "stream")
+        return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
     def run(self, code: str, *, fails: bool = False) -> list[dict[str, Any]]:
         """Run a cell to its end; return what was published for it."""
