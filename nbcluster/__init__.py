@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from nbcluster.client.cluster import Cluster
     from nbcluster.client.current import current_cluster
     from nbcluster.client.futures import Future
+    from nbcluster.engine.reports import report
 
 _HOMES = {
     "AsyncCluster": "nbcluster.client.aio",
     "Cluster": "nbcluster.client.cluster",
     "Future": "nbcluster.client.futures",
     "current_cluster": "nbcluster.client.current",
+    "report": "nbcluster.engine.reports",
     "load_ipython_extension": "nbcluster.notebook.extension",
     "unload_ipython_extension": "nbcluster.notebook.extension",
 }
 
-__all__ = ["AsyncCluster", "Cluster", "Future", "__version__", "current_cluster"]
+__all__ = ["AsyncCluster", "Cluster", "Future", "__version__", "current_cluster", "report"]
 
 
 def __getattr__(name: str) -> Any:

@@ -110,6 +110,7 @@ class Agent(threading.Thread):
         self._results: deque[CallResult] = deque()
         self._late: set[CallOutput] = set()
         self._told_begun: RunningCall | None = None
+        self._hurried = False
         self._spoke = 0.0
         self._stop = _Stop()
         self._closing = False
@@ -140,7 +141,7 @@ class Agent(threading.Thread):
         """Send output of a call that cannot wait. Any thread may ask."""
         if output.ended:
             self._late.add(output)
-        self._spoke = 0.0
+        self._hurried = True
         self._link.wake()
 
     # -- the thread --------------------------------------------------------------------------
@@ -249,11 +250,12 @@ class Agent(threading.Thread):
                 self._insist(call, now)
         elif self._stop.is_due:
             self._stop = _Stop()
-        if now - self._spoke >= SPEAK and (call is not None or self._late) and not self._link.is_stuck:
+        if (self._hurried or now - self._spoke >= SPEAK) and not self._link.is_stuck:
+            in_a_hurry, self._hurried = self._hurried, False
             self._spoke = now
             while self._late:
                 self._send_output(self._late.pop())
-            if call is not None:
+            if call is not None and (in_a_hurry or time.perf_counter() - call.clock >= SPEAK):
                 self._say(call)
 
     def _tell_begun(self, call: RunningCall) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import getpass
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import cloudpickle
@@ -88,6 +90,7 @@ def start(kernel: Any) -> Agent | None:
     # ipykernel ignores SIGINT outside of cells. Our handler does too, and calls need no other for each.
     signal.signal(signal.SIGINT, on_sigint)
     builtins.input = _refusing(builtins.input)
+    getpass.getpass = _refusing(getpass.getpass)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, PromptStream):
             stream.raw_belongs_to = lambda: runner.running
@@ -112,9 +115,11 @@ def _note_for_debugger(shell: Any, error: BaseException) -> None:
 
 
 def _refusing(ask: Callable[..., str]) -> Callable[..., str]:
-    def input(prompt: object = "", /) -> str:
-        """Ask for a line; an error in a call, where nobody answers."""
-        context.refuse_input()
-        return ask(prompt)
+    """Return a function that asks as `ask` does, but not in a call, where nobody answers."""
 
-    return input
+    @wraps(ask)
+    def ask_outside_of_calls(*args: Any, **kwargs: Any) -> str:
+        context.refuse_input()
+        return ask(*args, **kwargs)
+
+    return ask_outside_of_calls

@@ -263,7 +263,9 @@ def calling(host: Host) -> Iterator[CallingEngine]:
 
     tasks = TaskRouter(f"ipc://{host.directory}/t")
     try:
-        pid, file = host.engine(env={TASKS_URL: tasks.url, INCARNATION_VARIABLE: str(INCARNATION)})
+        env = {TASKS_URL: tasks.url, INCARNATION_VARIABLE: str(INCARNATION)}
+        # With that variable ipykernel leaves the standard descriptors alone.
+        pid, file = host.engine(env={**env, "PYTEST_CURRENT_TEST": None})
         tasks.use_key_of(file)
         yield CallingEngine(pid, file, host.client(file), tasks)
     finally:
