@@ -20,7 +20,7 @@ from nbcluster.errors import NBClusterError, NotSerializable
 from nbcluster.payload.culprits import not_serializable
 from nbcluster.payload.loading import Loading, reading
 from nbcluster.payload.pickling import dump_by_value
-from nbcluster.payload.scopes import Scope, captured_visible, keep
+from nbcluster.payload.scopes import Scope, attach, captured_visible, keep
 from nbcluster.payload.sizes import approximate_size
 from nbcluster.payload.watching import Watch, watch
 
@@ -178,7 +178,7 @@ class FunctionLoader:
         """Return a function or class that came inside a value, and may be kept."""
         loaded = self.load(digest, payload, namespace)
         if loaded.scope is not None:
-            keep(loaded.scope)
+            attach(loaded.scope, loaded)
         return loaded.function
 
     def forget(self, digests: tuple[str, ...]) -> None:

@@ -18,12 +18,11 @@ from __future__ import annotations
 import builtins
 import gc
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from operator import gt
-from threading import RLock
+from threading import RLock, local
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import ref
 
 from nbcluster.payload.names import contained, reads
@@ -162,39 +161,99 @@ def keep(scope: Scope) -> None:
         now.add(scope)
 
 
-@contextmanager
-def captured_visible(scope: Scope | None) -> Iterator[None]:
-    """Let inner functions that are made in this block see the names of a scope.
+class captured_visible:  # it reads as the verb it is: with captured_visible(scope)
+    """Let inner functions that are made in this block see the names of the functions that run in it.
 
-    Nested blocks end in the reverse order. Drop the result of the call within the block: what is still held at its
+    Blocks of a thread end in the reverse order. Functions and classes that are loaded in the block, as arguments,
+    are attached to it. Drop the result and the arguments of the call within the block: what is still held at its
     end counts as kept by the user, and makes the lookup slower (see `Lookup`).
+
+    Parameters
+    ----------
+    scope : Scope or None
+        Of the function that is called.
     """
-    if scope is None or not scope.readers:
-        yield
-        return
-    namespace, number = scope.namespace, id(scope.namespace)
-    with _lock:
-        before = namespace.get(_KEY)
-        _active.setdefault(number, []).append(scope)
-        if isinstance(before, Lookup):
-            before.add(scope)
-        else:
-            namespace[_KEY] = scope.merged
-    held = scope.references()
-    try:
-        yield
-    finally:
+
+    __slots__ = ("_layers", "_outer", "_scope")
+
+    def __init__(self, scope: Scope | None) -> None:
+        self._scope = scope
+        self._layers: list[_Layer] = []
+
+    def __enter__(self) -> None:
+        self._outer = _blocks.now
+        _blocks.now = self
+        if self._scope is not None:
+            self.attach(self._scope, None)
+
+    def __exit__(self, *_: object) -> None:
+        _blocks.now = self._outer
+        while self._layers:
+            _take_off(self._layers.pop())
+
+    def attach(self, scope: Scope, owner: object) -> None:
+        """Let inner functions of a scope see its names till the end of the block, and longer if they are kept.
+
+        `owner` is held till then, so that only what the user holds makes a difference.
+        """
+        if not scope.readers or any(layer.scope is scope for layer in self._layers):
+            return
+        space = scope.namespace
+        same = [layer.scope for layer in self._layers if layer.scope.namespace is space]
+        known = {name: value for other in same for name, value in other.captured.items()}
+        if any(known.get(name, value) is not value for name, value in scope.captured.items()):
+            keep(scope)
+            return
         with _lock:
-            active = _active[number]
-            active.remove(scope)
-            if not active:
-                del _active[number]
-            if namespace.get(_KEY) is scope.merged:
-                _put_back(namespace, before)
-        if scope.is_held_more(held):
-            gc.collect(1)  # a class that the call made and dropped is a cycle
-            if scope.is_held_more(held):
-                keep(scope)
+            before = space.get(_KEY)
+            _active.setdefault(id(space), []).append(scope)
+            installed: dict[str, Any] | None = None
+            if isinstance(before, Lookup):
+                before.add(scope)
+            else:
+                installed = scope.merged if not same else {**vars(builtins), **known, **scope.captured}
+                space[_KEY] = installed
+        self._layers.append(_Layer(scope, before, installed, scope.references(), owner))
+
+
+class _Layer(NamedTuple):
+    """What one scope changed for a block."""
+
+    scope: Scope
+    before: Any
+    installed: dict[str, Any] | None
+    held: list[int]
+    owner: object
+
+
+class _Blocks(local):
+    now: captured_visible | None = None
+
+
+_blocks = _Blocks()
+
+
+def attach(scope: Scope, owner: object) -> None:
+    """Let inner functions of a scope see its names as long as they may be made, in a block or outside of any."""
+    if _blocks.now is None:
+        keep(scope)
+    else:
+        _blocks.now.attach(scope, owner)
+
+
+def _take_off(layer: _Layer) -> None:
+    scope, space = layer.scope, layer.scope.namespace
+    with _lock:
+        active = _active[id(space)]
+        active.remove(scope)
+        if not active:
+            del _active[id(space)]
+        if layer.installed is not None and space.get(_KEY) is layer.installed:
+            _put_back(space, layer.before)
+    if scope.is_held_more(layer.held):
+        gc.collect(1)  # a class that the call made and dropped is a cycle
+        if scope.is_held_more(layer.held):
+            keep(scope)
 
 
 def _put_back(namespace: dict[str, Any], before: Any) -> None:

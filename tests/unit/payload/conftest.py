@@ -106,10 +106,10 @@ class Notebook:
             raise load_exception(answer, 2, self.names)
         return load_value(*answer, namespace=self.names)
 
-    def push(self, **values: Any) -> None:
+    def push(self, how: str = "push", /, **values: Any) -> None:
         """Put values into the engine's namespace."""
         sent = self.arguments.dump((), values)
-        assert self.engine.ask("push", sent.payload, [bytes(b.raw()) for b in sent.buffers]) is None
+        assert self.engine.ask(how, sent.payload, [bytes(b.raw()) for b in sent.buffers]) is None
 
 
 @pytest.fixture(scope="module")

@@ -53,6 +53,9 @@ def answer(words: tuple[Any, ...]) -> Any:
         case ("path", folder):
             sys.path.insert(0, folder)
         case ("push", payload, buffers):
+            with captured_visible(None):  # as a call that binds names
+                NAMESPACE.update(load_args(payload, buffers, {}, NAMESPACE, LOADER)[1])
+        case ("write", payload, buffers):  # as the agent does beside calls
             NAMESPACE.update(load_args(payload, buffers, {}, NAMESPACE, LOADER)[1])
         case ("call", *rest):
             return call(*rest)

@@ -60,7 +60,8 @@ def deep(levels: int) -> list[Any]:
 LOCK = threading.Lock()
 
 ARGUMENTS = [
-    ((Model(Layer(), Layer(LOCK)),), {}, "argument 'model' -> .layers[1] -> .lock: cannot pickle '_thread.lock' object; make"),
+    ((Model(Layer(), Layer(LOCK)),), {}, "argument 'model' -> .layers[1] -> .lock: cannot pickle '_thread.lock'"),
+    ((LOCK,), {}, "argument 'model': cannot pickle '_thread.lock' object; make it in the function"),
     ((1,), {"rate": {"a": [0, 1, 2, LOCK]}}, "argument 'rate' -> ['a'][3]: cannot pickle '_thread.lock'"),
     (([{LOCK: 1}],), {}, "argument 'model' -> [0][the key <unlocked _thread.lock"),
     (((i for i in ()),), {}, "argument 'model': a generator cannot be pickled; pass a list, or make it in"),
@@ -69,7 +70,7 @@ ARGUMENTS = [
     ((Refuses(),), {}, "argument 'model': a Refuses cannot be pickled: RuntimeError: not today"),
     ((deep(100_000),), {}, "argument 'model': a list is nested too deeply to be pickled; flatten it"),
     (({1, LOCK},), {}, "argument 'model' -> [an element]: cannot pickle"),
-    ((open(__file__, "rb"),), {}, "argument 'model': cannot pickle '_io.BufferedReader' object; pass the file's path"),  # noqa: SIM115
+    ((open(__file__, "rb"),), {}, "argument 'model': cannot pickle .*BufferedReader.*; pass the file's path"),  # noqa: SIM115
 ]  # fmt: skip
 
 
@@ -78,7 +79,7 @@ ARGUMENTS = [
 )
 def test_an_argument_that_cannot_be_pickled(args: Any, kwargs: Any, message: str) -> None:
     dumper = ArgumentDumper(FunctionDumper())
-    with pytest.raises(NotSerializable, match="^" + re.escape(message)):
+    with pytest.raises(NotSerializable, match="^" + re.escape(message).replace(r"\.\*", ".*")):
         dumper.dump(args, kwargs, fit)
 
 

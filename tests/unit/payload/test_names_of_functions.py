@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from nbcluster.payload.values import dump_value
+
 
 @dataclass(frozen=True)
 class Case:
@@ -129,7 +131,7 @@ TABLE = [
     Case("a lambda of a loop at the top", "fs = []\nfor i in range(3): fs.append(lambda: i)", "fs[0]", 2),
     Case(
         "a comprehension",
-        "k = 2\ndef h(x): return k * x\ndef f(): return [h(x) for x in (1, 2)]",
+        "k = 2\ndef h(x): return k * x\ndef f(): return list(h(x) for x in (1, 2))",
         "f",
         [2, 4],
     ),
@@ -302,9 +304,12 @@ def test_captured_names_are_told_with_their_sizes(notebook: Any) -> None:
 # -- what stays when its call is over ------------------------------------------------------------
 
 
-def test_a_pushed_object_finds_its_names_whenever_a_cell_uses_it(notebook: Any, engine: Any) -> None:
-    notebook.run("def h(x): return 2 * x\nclass C:\n  def m(self, xs): return [h(x) for x in xs]")
-    notebook.push(c=notebook["C()"])
+@pytest.mark.parametrize("how", ["push", "write"])
+def test_a_pushed_object_finds_its_names_whenever_a_cell_uses_it(
+    notebook: Any, engine: Any, how: str
+) -> None:
+    notebook.run("def h(x): return 2 * x\nclass C:\n  def m(self, xs): return list(h(x) for x in xs)")
+    notebook.push(how, c=notebook["C()"])
     engine.run("out = c.m([1, 2])\ndef g(): return [h for _ in '1']")
     assert engine.names() == {"c", "out", "g"}
     engine.run("assert out == [2, 4], out")
@@ -314,7 +319,7 @@ def test_a_pushed_object_finds_its_names_whenever_a_cell_uses_it(notebook: Any, 
 
 
 def test_two_pushed_objects_keep_each_its_own_names(notebook: Any, engine: Any) -> None:
-    notebook.run("k = 1\ndef make():\n  def f(): return [k for _ in '1']\n  return f")
+    notebook.run("k = 1\ndef make():\n  def f(): return list(k for _ in '1')\n  return f")
     notebook.push(f=notebook["make()"])
     notebook.run("k = 2")
     notebook.push(g=notebook["make()"])
@@ -322,7 +327,7 @@ def test_two_pushed_objects_keep_each_its_own_names(notebook: Any, engine: Any) 
 
 
 def test_a_pushed_object_that_hides_a_builtin_hides_it_from_itself_alone(notebook: Any, engine: Any) -> None:
-    notebook.run("def len(x): return 42\ndef f(): return [len(x) for x in ('', '')]")
+    notebook.run("def len(x): return 42\ndef f(): return list(len(x) for x in ('', ''))")
     notebook.push(f=notebook["f"])
     engine.run("assert f() == [42, 42]\ndef g(): return [len(x) for x in ('', '')]\nassert g() == [0, 0]")
 
@@ -330,10 +335,10 @@ def test_a_pushed_object_that_hides_a_builtin_hides_it_from_itself_alone(noteboo
 @pytest.mark.parametrize(
     "keep",
     [
-        "def f():\n  global kept\n  kept = lambda: [h(x) for x in (1, 2)]",
-        "def g(): return [h(x) for x in (1, 2)]\ndef f():\n  global kept\n  kept = g",
-        "class C:\n  def m(self): return [h(x) for x in (1, 2)]\ndef f():\n  global kept\n  kept = C().m",
-        "def f():\n  class C:\n    def m(self): return [h(x) for x in (1, 2)]\n  global kept\n  kept = C().m",
+        "def f():\n  global kept\n  kept = lambda: list(h(x) for x in (1, 2))",
+        "def g(): return list(h(x) for x in (1, 2))\ndef f():\n  global kept\n  kept = g",
+        "class C:\n  def m(self): return list(h(x) for x in (1, 2))\ndef f():\n  global kept\n  kept = C().m",
+        "def f():\n  class C:\n    def m(self): return list(h(x) for x in (1, 2))\n  global kept\n  kept = C().m",
     ],
     ids=["a lambda", "a helper", "an instance", "an instance of an inner class"],
 )
@@ -345,7 +350,9 @@ def test_what_a_call_leaves_behind_finds_its_names_later(notebook: Any, engine: 
 
 
 def test_the_slow_lookup_goes_with_what_needed_it(notebook: Any, engine: Any) -> None:
-    notebook.run("def h(x): return 2 * x\ndef f():\n  global kept\n  kept = lambda: [h(x) for x in (1, 2)]")
+    notebook.run(
+        "def h(x): return 2 * x\ndef f():\n  global kept\n  kept = lambda: list(h(x) for x in (1, 2))"
+    )
     notebook.call(notebook["f"])
     assert not engine.has_plain_builtins()
     notebook.run("def g(i): return i")
@@ -358,17 +365,42 @@ def test_the_slow_lookup_goes_with_what_needed_it(notebook: Any, engine: Any) ->
 
 
 def test_a_call_beside_a_pushed_object_finds_both_their_names(notebook: Any, engine: Any) -> None:
-    notebook.run("def h(x): return 2 * x\nclass C:\n  def m(self): return [h(x) for x in (1, 2)]")
+    notebook.run("def h(x): return 2 * x\nclass C:\n  def m(self): return list(h(x) for x in (1, 2))")
     notebook.push(c=notebook["C()"])
     notebook.run("k = 7\ndef f(): return [k for _ in '1'] + c.m()")
     assert notebook.call(notebook["f"]) == [7, 2, 4]
 
 
-def test_a_function_as_argument_finds_its_names(notebook: Any) -> None:
+def test_a_function_as_argument_finds_its_names(notebook: Any, engine: Any) -> None:
     notebook.run(
         "k = 3\ndef apply(g, xs): return [g(x) for x in xs]\ndef user(x): return sum(k * x for _ in '12')"
     )
     assert notebook.call(notebook["apply"], notebook["user"], [1, 2]) == [6, 12]
+    assert engine.has_plain_builtins()
+
+
+def test_functions_that_brought_different_values_under_one_name_have_each_its_own(notebook: Any) -> None:
+    notebook.run("k = 1\ndef g(): return list(k for _ in '1')")
+    notebook.names["old"] = notebook["g"]
+    sent = notebook.arguments.dump((notebook["g"],), {}).payload
+    notebook.run("k = 2\ndef f(h): return list(k for _ in '1') + h() + list(k for _ in '1')")
+    assert (
+        notebook.engine.ask("call", *_parts(notebook, "f"), sent, [], {})[0] == dump_value([2, 1, 2]).payload
+    )
+
+
+def test_a_function_that_a_call_was_given_and_kept_finds_its_names(notebook: Any, engine: Any) -> None:
+    notebook.run("k = 3\ndef user(): return list(k for _ in '12')\ndef f(g):\n  global kept\n  kept = g")
+    notebook.call(notebook["f"], notebook["user"])
+    engine.run("assert kept() == [3, 3]")
+    notebook.run("class C:\n  def m(self): return list(k for _ in '12')")
+    notebook.call(notebook["f"], notebook["C()"])
+    engine.run("assert kept.m() == [3, 3]")
+
+
+def _parts(notebook: Any, name: str) -> tuple[str, bytes]:
+    dumped = notebook.functions.dump(notebook[name])
+    return dumped.digest, dumped.payload
 
 
 # -- classes -------------------------------------------------------------------------------------
