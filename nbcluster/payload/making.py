@@ -12,6 +12,7 @@ from typing import Any
 
 from nbcluster.payload import loading, scopes
 from nbcluster.payload.modules import MODULES
+from nbcluster.payload.sources import show
 
 _SLOTS = ("__name__", "__qualname__", "__doc__", "__module__", "__defaults__", "__kwdefaults__")
 
@@ -41,7 +42,7 @@ def function_of(module: ModuleType, code: CodeType, closure: tuple[CellType, ...
 
 def fill_function(made: FunctionType, state: tuple[Any, ...]) -> None:
     """Give a function all that may refer to the function itself."""
-    slots, annotations, attributes, contents, type_params, scope, captured, _submodules = state
+    slots, annotations, attributes, contents, type_params, scope, captured, _submodules, source = state
     for name, value in zip(_SLOTS, slots, strict=True):
         setattr(made, name, value)
     if annotations:
@@ -51,6 +52,8 @@ def fill_function(made: FunctionType, state: tuple[Any, ...]) -> None:
     vars(made).update(attributes)
     for cell, value in zip(made.__closure__ or (), contents, strict=True):
         set_cell(cell, value)
+    if source and source[1]:
+        show(*source)
     if captured:
         loading.now().scope(scope).add(made, captured)
 

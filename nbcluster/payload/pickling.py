@@ -17,6 +17,7 @@ from nbcluster.payload import classes, making
 from nbcluster.payload.modules import MODULES
 from nbcluster.payload.names import all_attributes, all_reads
 from nbcluster.payload.scopes import Lookup
+from nbcluster.payload.sources import source_of
 
 NAMESPACES = "nbcluster.ns."
 """Prefix of the modules that are named namespaces."""
@@ -112,6 +113,7 @@ class ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is not 
         self.captured: dict[str, Any] = {}
         self._scopes: dict[int, int] = {}
         self._cells: set[int] = set()
+        self._sources: dict[str, str] = {}
 
     def reducer_override(self, thing: Any) -> Any:
         """Choose how to pickle a thing; called for all but the builtin containers and atoms."""
@@ -160,6 +162,7 @@ class ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is not 
             scope,
             captured,
             submodules_of(function, captured),
+            (code.co_filename, self._source(code.co_filename)) if is_namespace(name) else (),
         )
         return *made, state, None, None, making.fill_function
 
@@ -183,6 +186,11 @@ class ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is not 
             None,
             classes.fill,
         )
+
+    def _source(self, file: str) -> str:
+        if file not in self._sources:  # the very same string each time: a pickle holds it once
+            self._sources[file] = source_of(file)
+        return self._sources[file]
 
     def _reduce_cell(self, cell: CellType) -> Any:
         if id(cell) in self._cells:  # the function sets it, when it is there to be referred to

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import linecache
 import re
 import threading
 from typing import Any
@@ -193,6 +194,17 @@ def test_an_exception_of_the_notebook_is_its_own_class_again(notebook: Any) -> N
     assert (caught.value.args, caught.value.b) == ((1,), 2)
     assert "in f" in str(caught.value.__cause__)
     assert "nbcluster" not in str(caught.value.__cause__)
+
+
+def test_a_traceback_shows_the_notebooks_lines(notebook: Any) -> None:
+    cell = "def inner(x):\n    return 1 / x  # the culprit\ndef f():\n    return inner(0)\n"
+    linecache.cache["/tmp/ipykernel_1/cell.py"] = (len(cell), None, cell.splitlines(keepends=True), "cell")
+    exec(compile(cell, "/tmp/ipykernel_1/cell.py", "exec", dont_inherit=True), notebook.names)
+    dumped = notebook.functions.dump(notebook["f"])
+    assert dumped.payload.count(b"# the culprit") == 1
+    with pytest.raises(ZeroDivisionError) as caught:
+        notebook.call(notebook["f"])
+    assert "return 1 / x  # the culprit" in str(caught.value.__cause__)
 
 
 def test_an_exception_of_the_engine_comes_with_its_class(notebook: Any, engine: Any) -> None:
