@@ -13,21 +13,41 @@ from nbcluster.version import __version__
 if TYPE_CHECKING:
     from nbcluster.client.aio import AsyncCluster
     from nbcluster.client.cluster import Cluster
+    from nbcluster.client.collecting import as_completed, gather, wait
     from nbcluster.client.current import current_cluster
     from nbcluster.client.futures import Future
+    from nbcluster.client.progress import progress
     from nbcluster.engine.reports import report
+    from nbcluster.payload.values import Ref
 
 _HOMES = {
     "AsyncCluster": "nbcluster.client.aio",
     "Cluster": "nbcluster.client.cluster",
     "Future": "nbcluster.client.futures",
+    "Ref": "nbcluster.payload.values",
+    "as_completed": "nbcluster.client.collecting",
     "current_cluster": "nbcluster.client.current",
+    "gather": "nbcluster.client.collecting",
+    "progress": "nbcluster.client.progress",
     "report": "nbcluster.engine.reports",
+    "wait": "nbcluster.client.collecting",
     "load_ipython_extension": "nbcluster.notebook.extension",
     "unload_ipython_extension": "nbcluster.notebook.extension",
 }
 
-__all__ = ["AsyncCluster", "Cluster", "Future", "__version__", "current_cluster", "report"]
+__all__ = [
+    "AsyncCluster",
+    "Cluster",
+    "Future",
+    "Ref",
+    "__version__",
+    "as_completed",
+    "current_cluster",
+    "gather",
+    "progress",
+    "report",
+    "wait",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,9 +9,11 @@ from typing import Any, assert_never
 
 from msgspec import Raw, json
 
-from nbcluster.client.attached import AttachedCluster, Key
+from nbcluster.client.attached import Key
+from nbcluster.client.calling import CallingCluster
 from nbcluster.client.cells import CellRun, OutputTaker, Runs
 from nbcluster.client.futures import Future
+from nbcluster.client.options import namespace_name
 from nbcluster.client.views import AsyncView
 from nbcluster.core.targets import from_python, parse
 from nbcluster.errors import NBClusterError, UsageError
@@ -23,7 +25,7 @@ from nbcluster.transport.frames import Buffer
 CommListener = Callable[[m.CommSent, Sequence[Buffer]], None]
 
 
-class AsyncCluster(AttachedCluster):
+class AsyncCluster(CallingCluster):
     """A cluster, for asynchronous programs; every method has a synchronous twin on `Cluster`.
 
     Parameters
@@ -59,14 +61,15 @@ class AsyncCluster(AttachedCluster):
     """
 
     def _prepare(self) -> None:
+        super()._prepare()
         self._runs = Runs()
         self._comm_listeners: list[CommListener] = []
         self.last: Future | None = None
 
     @property
     def unfinished(self) -> list[Future]:
-        """The Futures of this client's cells that have not ended."""
-        return self._runs.unfinished
+        """The Futures of this client's cells and calls that have not ended."""
+        return [*self._runs.unfinished, *self.calls.unfinished]
 
     # -- cells --------------------------------------------------------------------------------
 
@@ -88,6 +91,11 @@ class AsyncCluster(AttachedCluster):
         push: Mapping[str, bytes] | None = None,
         pull: Sequence[str] = (),
         origin: m.Origin | None = None,
+        namespace: str = "",
+        live: bool = False,
+        priority: int = 0,
+        retries: int = 0,
+        resources: Mapping[str, float] | None = None,
     ) -> CellRun:
         """Send a cell; return when the controller has accepted it.
 
@@ -116,6 +124,16 @@ class AsyncCluster(AttachedCluster):
             Names whose values to send home after it.
         origin : Origin, optional
             What errors in it name; by default the engine's own count of cells.
+        namespace : str
+            The named namespace that it runs in; "" is the kernel's own.
+        live : bool
+            Run it at once beside what the engine runs now.
+        priority : int
+            Higher goes first.
+        retries : int
+            How often it runs again after its own exception.
+        resources : mapping of str to float, optional
+            What each engine that runs it must have.
 
         Raises
         ------
@@ -138,6 +156,11 @@ class AsyncCluster(AttachedCluster):
             push=dict(push or {}),
             pull=tuple(pull),
             origin=origin,
+            namespace=namespace_name(namespace),
+            live=live,
+            priority=priority,
+            retries=retries,
+            resources=dict(resources or {}),
         )
         run = CellRun(self, order, single=meant.single)
         self._runs.add(run)
@@ -150,10 +173,6 @@ class AsyncCluster(AttachedCluster):
         if not silent:
             self.last = run.future
         return run
-
-    async def cancel(self) -> None:
-        """Cancel every cell that this client has sent."""
-        await self.connection.ask(m.CancelAll(), m.Done, timeout=30)
 
     async def complete(
         self, code: str, cursor_pos: int, targets: Key = "", timeout: float = 0.3
@@ -212,10 +231,11 @@ class AsyncCluster(AttachedCluster):
             case m.EngineChanged() | m.ClusterStopping():
                 super()._noticed(notice, buffers)
             case c.CallsBegun() | c.CallsDone() | c.CallOutput() | c.CallReport():
-                raise UsageError("no calls were submitted here")
+                self.calls.handle(notice)
             case _:
                 assert_never(notice)
 
     def _has_lost(self, error: NBClusterError) -> None:
         super()._has_lost(error)
         self._runs.lose(error)
+        self.calls.end(error)

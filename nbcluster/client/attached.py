@@ -133,9 +133,16 @@ class AttachedCluster:
             await connection.close()
             raise
         self._connection = connection
+        self._attached(connection, path)
         self.name = status.name
         self.idle_timeout = status.idle_timeout
         self._fleet.replace(status.engines)
+
+    def _attached(self, connection: Connection, path: Path) -> None:
+        """The controller answers."""
+
+    async def _leaving(self) -> None:
+        """The connection is about to be closed."""
 
     @property
     def connection(self) -> Connection:
@@ -182,6 +189,8 @@ class AttachedCluster:
 
     async def close(self) -> None:
         """Detach; the cluster goes on."""
+        if self.is_connected:
+            await self._leaving()
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()

@@ -49,6 +49,7 @@ class CallFuture(Future):
     _stopping = False
     _loaded: Any = _UNLOADED
     _brought: tuple[bytes, Sequence[Buffer]] | None = None
+    _bringing: concurrent.futures.Future[tuple[bytes, Sequence[Buffer]]] | None = None
     _text: Texts | None = None
     _progress: Mapping[str, Any] = {}
     _owns = True
@@ -102,6 +103,11 @@ class CallFuture(Future):
         return known.engine if known is not None else None
 
     @property
+    def end(self) -> c.CallDone | None:
+        """How it ended, as the controller told it."""
+        return self._end
+
+    @property
     def output(self) -> str:
         """What it printed and displayed so far, as text."""
         end = self._end
@@ -143,9 +149,9 @@ class CallFuture(Future):
         return self._calls.loop
 
     @property
-    def calls(self) -> Calls:
-        """The calls of the client that it belongs to."""
-        return self._calls
+    def address(self) -> tuple[str, str]:
+        """Name and connection file of its cluster."""
+        return self._calls.address
 
     def explain(self, timeout: float = 10) -> str:
         """Say in a sentence why it is where it is."""
@@ -226,20 +232,26 @@ class CallFuture(Future):
 
     def _fetch_here(self, until: float | None) -> tuple[bytes, Sequence[Buffer]]:
         self._refuse_wait_on_its_loop()
-        bringing = self._calls.from_any_thread(self._calls.fetch(self.task))
+        bringing = self.bring_soon()
+        assert bringing is not None, "it is away"
         left = None if until is None else max(0.0, until - time.monotonic())
         try:
             return bringing.result(left)
         except concurrent.futures.TimeoutError:
             if bringing.done():
                 raise
-            bringing.cancel()
             raise TimeoutError(
-                f"{self.what} is done, and its value did not arrive in the time given; ask again"
+                f"{self.what} is done, and its value has not arrived in the time given; ask again"
             ) from None
-        except KeyboardInterrupt:
-            bringing.cancel()
-            raise
+        finally:
+            if bringing.done():  # an error too is asked for anew the next time
+                self._bringing = None
+
+    def bring_soon(self) -> concurrent.futures.Future[tuple[bytes, Sequence[Buffer]]] | None:
+        """Begin to bring a value that is not here; None when there is nothing to bring."""
+        if self._bringing is None and self.is_away:
+            self._bringing = self._calls.from_any_thread(self._calls.fetch(self.task))
+        return self._bringing
 
     async def _bring(self) -> None:
         if self.is_away:
@@ -249,10 +261,6 @@ class CallFuture(Future):
             else:
                 self._brought = await asyncio.wrap_future(calls.from_any_thread(calls.fetch(self.task)))
 
-    def bring_soon(self) -> concurrent.futures.Future[None] | None:
-        """Begin to bring a value that is not here; None when there is nothing to bring."""
-        return self._calls.from_any_thread(self._bring()) if self.is_away else None
-
     def _why_waiting(self) -> str:
         try:
             return f"{self.what}: {self.explain(EXPLAIN_PATIENCE)}"
@@ -260,7 +268,7 @@ class CallFuture(Future):
             return super()._why_waiting()
 
     def __reduce__(self) -> Any:
-        return find_future, (*self._calls.address, self.task, self._key, self._kind.options.label)
+        return find_future, (*self.address, self.task, self._key, self._kind.options.label)
 
     def __repr__(self) -> str:
         where = "" if self.engine is None else f" on engine {self.engine}"

@@ -17,6 +17,7 @@ from nbcluster.client.futures import Future, say
 from nbcluster.client.outbox import Kind, Outbox, Parcel
 from nbcluster.client.outcomes import exception_of
 from nbcluster.client.packing import Function, Packed, Packer
+from nbcluster.client.references import register
 from nbcluster.errors import NBClusterError, UsageError, ValueReleased
 from nbcluster.ids import TaskId
 from nbcluster.protocol import calls as c
@@ -70,6 +71,12 @@ class Calls:
         self._prefix = f"{connection.id[:8]}-"
         self._outbox.attach(connection)
         self._over = None
+        register(self)
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether calls can be sent."""
+        return self._over is None
 
     @property
     def address(self) -> tuple[str, str]:
@@ -134,7 +141,7 @@ class Calls:
             room: asyncio.Future[None] = loop.create_future()
 
             def tell(loop: asyncio.AbstractEventLoop = loop, room: asyncio.Future[None] = room) -> None:
-                loop.call_soon_threadsafe(lambda: room.done() or room.set_result(None))
+                loop.call_soon_threadsafe(_set_done, room)
 
             outbox.tell_room(tell)
             await room
@@ -187,9 +194,9 @@ class Calls:
             raise
 
     def _task_of(self, future: CallFuture) -> TaskId:
-        if future.calls.address != self.address:
+        if future.address != self.address:
             raise UsageError(
-                f"{future!r} belongs to the cluster {future.calls.cluster!r} and cannot be an argument of a call on "
+                f"{future!r} belongs to the cluster {future.address[0]!r} and cannot be an argument of a call on "
                 f"{self.cluster!r}; give its result() instead"
             )
         return future.task
@@ -327,3 +334,8 @@ class Calls:
         if left and self._connection is not None and self._over is None:
             asking = self._connection.post(m.CancelTasks(left, reason, force))
             asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def _set_done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from nbcluster.client import current
 from nbcluster.client.aio import AsyncCluster, CommListener
 from nbcluster.client.attached import Key
+from nbcluster.client.calls import Calls
 from nbcluster.client.cells import CellRun, OutputTaker
 from nbcluster.client.futures import Future
+from nbcluster.client.mapping import Map
 from nbcluster.client.portal import portal
-from nbcluster.client.views import AsyncView
+from nbcluster.client.records import Table
+from nbcluster.client.submitting import Submitter
+from nbcluster.client.syncviews import Namespace, View
+from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Buffer
 
@@ -123,7 +127,7 @@ class Cluster:
 
     @property
     def unfinished(self) -> list[Future]:
-        """The Futures of this client's cells that have not ended."""
+        """The Futures of this client's cells and calls that have not ended."""
         return self._twin.unfinished
 
     def status(self, usage: bool = False) -> m.ClusterStatus:
@@ -210,6 +214,123 @@ class Cluster:
     def __getitem__(self, targets: Key) -> View:
         return View(self._twin[targets])
 
+    # -- functions ----------------------------------------------------------------------------
+
+    @property
+    def calls(self) -> Calls:
+        """The calls of this client, for the layers above."""
+        return self._twin.calls
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Run a function on an engine; return its Future at once. See `AsyncCluster.submit`.
+
+        Examples
+        --------
+        >>> future = cluster.submit(pow, 2, 10)
+        >>> future.result()
+        1024
+        """
+        self._twin.calls.wait_room()  # pickled in this thread; nothing here waits for the I/O thread
+        return self._twin.submission.send(fn, args, kwargs)
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        chunksize: int | None = None,
+        ordered: bool = True,
+        max_outstanding: int | None = None,
+        return_exceptions: bool = False,
+    ) -> Map:
+        """Run a function for every item; an iterator of the results. See `AsyncCluster.map`.
+
+        Examples
+        --------
+        >>> list(cluster.map(abs, [-1, 2, -3]))
+        [1, 2, 3]
+        """
+        return Submitter(self._twin.submission).map(
+            fn,
+            *iterables,
+            chunksize=chunksize,
+            ordered=ordered,
+            max_outstanding=max_outstanding,
+            return_exceptions=return_exceptions,
+        )
+
+    def options(
+        self,
+        *,
+        on: Key | None = None,
+        after: Iterable[Future] | Future = (),
+        retries: int = 0,
+        timeout: float | None = None,
+        priority: int = 0,
+        resources: Mapping[str, float] | None = None,
+        key: str | None = None,
+        label: str | None = None,
+        namespace: str | None = None,
+        repeatable: bool | None = None,
+    ) -> Submitter:
+        """Return what submits under options. See `AsyncCluster.options`.
+
+        Examples
+        --------
+        >>> cluster.options(on=0, retries=2, label="fit").submit(fit, data)
+        """
+        made = self._twin.options(
+            on=on,
+            after=after,
+            retries=retries,
+            timeout=timeout,
+            priority=priority,
+            resources=resources,
+            key=key,
+            label=label,
+            namespace=namespace,
+            repeatable=repeatable,
+        )
+        return Submitter(made.submission)
+
+    def put(self, value: Any, on: Key | None = None) -> Future:
+        """Send a value to the cluster; return a Future that takes its place in arguments."""
+        self._twin.calls.wait_room()
+        return self._twin.putting(on).put(value)
+
+    def cancel(self, futures: Any = None) -> None:
+        """Withdraw what waits and interrupt what runs, all in one message; None is everything of this client."""
+        portal().call(self._twin.cancel(futures))
+
+    def futures(self) -> dict[str, Future]:
+        """The Futures of calls with a key, whoever submitted them, by key."""
+        return portal().call(self._twin.futures())
+
+    def tasks(self, state: str = "", limit: int = 0) -> Table[c.TaskRecord]:
+        """Records of tasks that are not over. See `AsyncCluster.tasks`."""
+        return portal().call(self._twin.tasks(state, limit))
+
+    def history(
+        self, state: str = "", label: str = "", since: float = 0.0, limit: int = 0
+    ) -> Table[c.TaskRecord]:
+        """Records of tasks that ended, oldest first. See `AsyncCluster.history`."""
+        return portal().call(
+            self._twin.history(state, label, since, limit), waiting=lambda: "the history to be read"
+        )
+
+    def explain(self, key: str | Future) -> str:
+        """Say in a sentence why a task, by its key, id or Future, is where it is."""
+        return portal().call(self._twin.explain(key))
+
+    def forget(self, key: str | Future) -> None:
+        """Let go of the value that is held under a key; KeyError when there is none."""
+        portal().call(self._twin.forget(key))
+
+    def namespace(self, name: str | None = None, on: Key | None = None) -> Namespace:
+        """The names of engines: a named namespace, or the kernels' own. See `AsyncCluster.namespace`."""
+        return Namespace(self._twin.namespace(name, on))
+
+    # -- cells --------------------------------------------------------------------------------
+
     def send_cell(
         self,
         code: str,
@@ -225,6 +346,11 @@ class Cluster:
         push: Mapping[str, bytes] | None = None,
         pull: Sequence[str] = (),
         origin: m.Origin | None = None,
+        namespace: str = "",
+        live: bool = False,
+        priority: int = 0,
+        retries: int = 0,
+        resources: Mapping[str, float] | None = None,
     ) -> CellRun:
         """Send a cell; return when the controller has accepted it. See `AsyncCluster.send_cell`."""
         work = self._twin.send_cell(
@@ -240,12 +366,13 @@ class Cluster:
             push=push,
             pull=pull,
             origin=origin,
+            namespace=namespace,
+            live=live,
+            priority=priority,
+            retries=retries,
+            resources=resources,
         )
         return portal().call(work)
-
-    def cancel(self) -> None:
-        """Cancel every cell that this client has sent."""
-        portal().call(self._twin.cancel())
 
     def complete(self, code: str, cursor_pos: int, targets: Key = "", timeout: float = 0.3) -> dict[str, Any]:
         """Ask an engine's kernel for completions; the content of its complete_reply, empty when it is late."""
@@ -282,60 +409,3 @@ class Cluster:
 
     def __repr__(self) -> str:
         return repr(self._twin).replace("AsyncCluster", "Cluster", 1)
-
-
-class View:
-    """Engines of a cluster. An int or `any` target gives bare results, every other one dicts by engine number.
-
-    Names are those of the engines' namespaces: ``view["x"]`` reads, ``view["x"] = 1`` binds, ``del view["x"]`` unbinds.
-    """
-
-    def __init__(self, twin: AsyncView) -> None:
-        self._twin = twin
-
-    @property
-    def targets(self) -> str:
-        """The targets, as text."""
-        return self._twin.targets
-
-    def execute(
-        self, code: str, *, wait: bool = True, check: bool = False, timeout: float | None = None
-    ) -> Any:
-        """Run code on each target, without display; see `AsyncView.execute`."""
-        return portal().call(self._twin.execute(code, wait=wait, check=check, timeout=timeout))
-
-    def run(self, file: str | Path, *, wait: bool = True, check: bool = True) -> Any:
-        """Run a Python file of this machine on each target."""
-        return portal().call(self._twin.run(file, wait=wait, check=check))
-
-    def signal(self, signum: int) -> list[int]:
-        """Send a POSIX signal to the engine processes."""
-        return portal().call(self._twin.signal(signum))
-
-    def push(self, values: Mapping[str, Any]) -> None:
-        """Bind values to names on each target."""
-        portal().call(self._twin.push(values))
-
-    def pull(self, names: str | Sequence[str]) -> Any:
-        """Bring values here, by the shape of the targets; several names give a list."""
-        return portal().call(self._twin.pull(names))
-
-    def complete(self, code: str, cursor_pos: int | None = None, timeout: float = 0.3) -> list[str]:
-        """Completions of code at a position, as the first target's kernel knows them."""
-        return portal().call(self._twin.complete(code, cursor_pos, timeout))
-
-    def inspect(self, code: str, cursor_pos: int | None = None, timeout: float = 0.3) -> str:
-        """What the first target's kernel says of the name at a position."""
-        return portal().call(self._twin.inspect(code, cursor_pos, timeout))
-
-    def __getitem__(self, name: str) -> Any:
-        return self.pull(name)
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        self.push({name: value})
-
-    def __delitem__(self, name: str) -> None:
-        portal().call(self._twin.unbind(name))
-
-    def __repr__(self) -> str:
-        return repr(self._twin).replace("AsyncView", "View", 1)

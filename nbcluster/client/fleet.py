@@ -26,6 +26,8 @@ class Fleet:
 
     def __init__(self) -> None:
         self.by_number: dict[EngineNumber, m.EngineStatus] = {}
+        self.version = 0
+        """Changes whenever other engines may be meant or able than before."""
         self._changed = asyncio.Event()
         self._lost: NBClusterError | None = None
 
@@ -37,14 +39,18 @@ class Fleet:
     def replace(self, engines: Sequence[m.EngineStatus]) -> None:
         """Take a full account."""
         self.by_number = {engine.number: engine for engine in engines}
+        self.version += 1
         self._changed.set()
 
     def changed(self, engine: m.EngineStatus, *, gone: bool) -> None:
         """Take the news of one engine."""
+        before = self.by_number.get(engine.number)
         if gone:
             self.by_number.pop(engine.number, None)
         else:
             self.by_number[engine.number] = engine
+        if gone or before is None or _place_of(before) != _place_of(engine):
+            self.version += 1
         self._changed.set()
 
     def lose(self, error: NBClusterError) -> None:
@@ -113,3 +119,10 @@ class Fleet:
         while left := [number for number in numbers if EngineNumber(number) in self.by_number]:
             if not await self._wait_change(deadline - time.monotonic()):
                 raise LauncherError(f"engines {left} did not end within {timeout:g} s")
+
+
+def _place_of(engine: m.EngineStatus) -> tuple[object, ...]:
+    """What decides whether work may go there; whether it is busy does not."""
+    state = "ready" if is_ready(engine) else engine.state
+    kernel = (engine.kernel, engine.language, engine.can_call)
+    return engine.incarnation, state, kernel, engine.host, engine.tags, engine.resources

@@ -127,12 +127,18 @@ class Future(concurrent.futures.Future[Any]):
         """
         if self._state == FINISHED:
             return
-        self._refuse_wait_on_its_loop()
         try:
-            self._wait(timeout)
+            self.wait_quietly(timeout)
         except KeyboardInterrupt:
             say(f"stopped waiting for {self.what}, which goes on; .cancel() of its Future cancels it")
             raise
+
+    def wait_quietly(self, timeout: float | None = None) -> None:
+        """Wait like `wait_done`, for whoever deals with Ctrl-C."""
+        if self._state == FINISHED:
+            return
+        self._refuse_wait_on_its_loop()
+        self._wait(timeout)
 
     def _wait(self, timeout: float | None) -> None:
         condition = self._condition

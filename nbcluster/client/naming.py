@@ -10,6 +10,7 @@ import uuid
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from nbcluster.protocol.tasks import CONNECTION
 from nbcluster.transport.rendezvous import check_name
 
 NOTEBOOK_IDLE = 12 * 3600.0
@@ -73,6 +74,8 @@ def default_name() -> str:
 
 def client_label() -> str:
     """How others see this client: what it is, and its process."""
+    if CONNECTION in os.environ:
+        return f"tasks on an engine (process {os.getpid()} on {socket.gethostname()})"
     file = notebook_file()
     if file is not None:
         return f"notebook {PurePath(file).name} (process {os.getpid()})"

@@ -1,4 +1,4 @@
-"""Calls on their way to the controller: many in one message, and no more than it takes. Knows no functions and no Futures.
+"""Calls on their way to the controller: many in one message, and no more than it takes. Knows no Futures.
 
 Any thread puts calls in; the loop sends them. A thread that fills it wakes the loop once, however many calls it
 puts in before the loop gets its turn, so that many calls cost one wake-up and one message.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -92,8 +92,9 @@ class Outbox:
         self._woken = False
         self._window_calls = 0
         self._window_bytes = 0
-        self._named: OrderedDict[str, None] = OrderedDict()
-        """Functions that the controller remembers, the one named last at the end."""
+        self._remembered: dict[str, int] = {}
+        """Sizes of the functions that the controller remembers, in the order in which they were sent."""
+        self._remembered_bytes = 0
         self._lock = threading.Lock()
         """For the sum of bytes; never taken by `drop`, which may run in the middle of anything."""
         self._dropped: deque[TaskId] = deque()
@@ -105,7 +106,8 @@ class Outbox:
         """Send over a connection, on the running loop, from now on."""
         self._post = post
         self._loop = asyncio.get_running_loop()
-        self._named.clear()
+        self._remembered.clear()
+        self._remembered_bytes = 0
 
     # -- from any thread ----------------------------------------------------------------------
 
@@ -243,15 +245,13 @@ class Outbox:
                 self._unsent_bytes -= parcel.nbytes
 
     def _name_function(self, parcel: Parcel, functions: dict[str, bytes]) -> None:
-        digest = parcel.digest
-        if digest in self._named:
-            self._named.move_to_end(digest)
+        if parcel.digest in self._remembered:
             return
-        functions[digest] = parcel.function
-        if len(parcel.function) <= c.INLINE_LIMIT:
-            self._named[digest] = None
-            if len(self._named) > c.FUNCTIONS_REMEMBERED:
-                self._named.popitem(last=False)
+        functions[parcel.digest] = parcel.function
+        self._remembered[parcel.digest] = len(parcel.function)
+        self._remembered_bytes += len(parcel.function)
+        while self._remembered_bytes > c.FUNCTIONS_KEPT and len(self._remembered) > 1:
+            self._remembered_bytes -= self._remembered.pop(next(iter(self._remembered)))
 
     def _answered(self, done: asyncio.Future[Any], tasks: list[TaskId], nbytes: int) -> None:
         self._window_calls -= len(tasks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from nbcluster.client.remote import Joined
 from nbcluster.ids import TaskId
 from nbcluster.payload.functions import DumpedFunction, FunctionDumper
 from nbcluster.payload.sizes import HUGE, huge, readable
@@ -124,9 +126,7 @@ def pack_value(value: Any, what: str) -> bytes:
     dumped = dump_value(value, what=what)
     if not dumped.buffers:
         return dumped.payload
-    from nbcluster.payload.values import dump_inband
-
-    return dump_inband(value, what=what)
+    return pickle.dumps(Joined(dumped.payload, [bytes(buffer.raw()) for buffer in dumped.buffers]), 5)
 
 
 def unpack_value(payload: bytes, buffers: Sequence[Buffer], what: str) -> Any:

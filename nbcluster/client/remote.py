@@ -29,6 +29,22 @@ def many(what: str, parts: Mapping[int, Any]) -> Any:
     return dict(parts)
 
 
+class Joined:
+    """A value with its buffers, where only one piece of bytes can be sent: it unpickles as the value."""
+
+    def __init__(self, payload: bytes, buffers: Sequence[bytes]) -> None:
+        self.payload, self.buffers = payload, buffers
+
+    def __reduce__(self) -> Any:
+        return _split, (self.payload, self.buffers)
+
+
+def _split(payload: bytes, buffers: Sequence[bytes]) -> Any:
+    from nbcluster.payload.values import load_value
+
+    return load_value(payload, buffers, what="a variable")
+
+
 class Chunk:
     """Calls a function for each of several items: the call behind `map`.
 

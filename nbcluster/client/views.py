@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping, Sequence
-from keyword import iskeyword
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
-
 from nbcluster.client.cells import CellRun
-from nbcluster.client.futures import wait_done
-from nbcluster.errors import NotSerializable, RemoteError, UsageError
+from nbcluster.client.futures import Future, wait_done
+from nbcluster.client.oneach import OnEach, missing_name
+from nbcluster.client.scatter import join
+from nbcluster.errors import UsageError
 from nbcluster.protocol.origin import Origin
 
 if TYPE_CHECKING:
     from nbcluster.client.aio import AsyncCluster
-
-
-def check_name(name: object) -> None:
-    """Refuse what cannot be the name of a variable."""
-    if not isinstance(name, str) or not name.isidentifier() or iskeyword(name):
-        raise UsageError(f"{name!r} is no identifier, so it cannot be the name of a variable on an engine")
-
-
-def pack_values(values: Mapping[str, Any]) -> dict[str, bytes]:
-    """Pickle values by name.
-
-    Raises
-    ------
-    UsageError
-        When a name is no identifier.
-    NotSerializable
-        When a value cannot be pickled; the message names it.
-    """
-    packed = {}
-    for name, value in values.items():
-        check_name(name)
-        try:
-            packed[name] = cloudpickle.dumps(value, protocol=5)
-        except (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError) as error:
-            raise NotSerializable(
-                f"{name!r} ({type(value).__name__}) cannot be sent to an engine: {error}"
-            ) from error
-    return packed
 
 
 class AsyncView:
@@ -53,6 +24,25 @@ class AsyncView:
     def __init__(self, cluster: AsyncCluster, targets: str) -> None:
         self._cluster = cluster
         self.targets = targets
+
+    @property
+    def on_each(self) -> OnEach:
+        """What is done on each of the engines, for the layers above."""
+        return self._cluster.on_each(self.targets)
+
+    def wait_room(self) -> None:
+        """Wait in this thread until the controller keeps up with what was submitted."""
+        self._cluster.calls.wait_room()
+
+    def note_scatter(self, name: str, numbers: Sequence[int], axis: int) -> None:
+        """Remember where the parts of a name are."""
+        self._cluster.scattered[name] = (tuple(numbers), axis)
+
+    def where_scattered(self, name: str) -> tuple[OnEach, int]:
+        """Where the parts of a name are, and the axis that joins them."""
+        return self._cluster.gathered(name, self.targets)
+
+    # -- code ---------------------------------------------------------------------------------
 
     async def execute(
         self, code: str, *, wait: bool = True, check: bool = False, timeout: float | None = None
@@ -94,17 +84,74 @@ class AsyncView:
             return run.future
         return await self._results(run, check=check)
 
+    async def _results(self, run: CellRun, *, check: bool) -> Any:
+        await wait_done(run.future)
+        if check and run.future.exception(0) is not None:
+            run.future.result(0)
+        if run.single:
+            return next(iter(run.results.values()))
+        return dict(sorted(run.results.items()))
+
     async def signal(self, signum: int) -> list[int]:
         """Send a POSIX signal to the engine processes."""
         return await self._cluster.signal(signum, self.targets)
 
-    async def push(self, values: Mapping[str, Any]) -> None:
-        """Bind values to names on each target."""
-        run = await self._cluster.send_cell("", self.targets, silent=True, push=pack_values(values))
-        await self._results(run, check=True)
+    # -- functions ----------------------------------------------------------------------------
 
-    async def pull(self, names: str | Sequence[str]) -> Any:
+    async def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Call a function on every target, behind what each engine runs; return one Future for all at once.
+
+        Parameters
+        ----------
+        fn : callable
+        *args, **kwargs
+            Its arguments. `Ref("x")` is the engine's own x; a Future is replaced by its value.
+
+        Returns
+        -------
+        Future
+            Its result is bare for an int or `any` target, otherwise a dict by engine number.
+        """
+        await self._cluster.calls.room()
+        return self.on_each.submit(fn, args, kwargs)
+
+    async def apply(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call a function on every target and return what it returns, by the shape of the targets."""
+        return await (await self.submit(fn, *args, **kwargs))
+
+    # -- variables ----------------------------------------------------------------------------
+
+    async def push(
+        self, values: Mapping[str, Any], live: bool = False, *, timeout: float | None = None
+    ) -> None:
+        """Bind values to names on each target.
+
+        Parameters
+        ----------
+        values : mapping of str to object
+            A Future is replaced by its value, which goes from engine to engine.
+        live : bool
+            At once, beside what the engine runs, rather than behind it.
+        timeout : float, optional
+            Seconds to wait.
+        """
+        if live:
+            await self.on_each.write(values)
+            return
+        await self._finish(self.on_each.push(values), timeout)
+
+    async def pull(
+        self, names: str | Sequence[str], live: bool = False, *, timeout: float | None = None
+    ) -> Any:
         """Bring values here, by the shape of the targets; several names give a list.
+
+        Parameters
+        ----------
+        names : str or sequence of str
+        live : bool
+            At once, beside what the engine runs, rather than behind it.
+        timeout : float, optional
+            Seconds to wait.
 
         Raises
         ------
@@ -113,28 +160,54 @@ class AsyncView:
         NotSerializable
             When a value cannot be sent.
         """
-        wanted = [names] if isinstance(names, str) else list(names)
-        for name in wanted:
-            check_name(name)
-        run = await self._cluster.send_cell("", self.targets, silent=True, pull=wanted)
-        results = await self._results(run, check=True)
-        by_engine = {results.engine: results} if run.single else results
-        values = {
-            number: result.load(names) if isinstance(names, str) else [result.load(name) for name in wanted]
-            for number, result in by_engine.items()
-        }
-        return next(iter(values.values())) if run.single else values
+        if live:
+            wanted = [names] if isinstance(names, str) else list(names)
+            return self.on_each.shaped_read(names, await self.on_each.read(wanted))
+        return self.on_each.shaped_pull(names, await self._finish(self.on_each.pull(names), timeout))
 
-    async def unbind(self, name: str) -> None:
+    async def unbind(self, name: str, live: bool = False) -> None:
         """Delete a name from each target's namespace."""
-        check_name(name)
-        run = await self._cluster.send_cell(f"del {name}", self.targets, silent=True)
-        results = await self._results(run, check=False)
-        for result in [results] if run.single else results.values():
-            if isinstance(result.error, RemoteError) and result.error.ename == "NameError":
-                raise KeyError(name)
-            if result.error is not None:
-                raise result.error
+        if live:
+            await self.on_each.write({}, [name])
+        else:
+            await self._finish(self.on_each.delete([name]), None)
+
+    async def scatter(self, name: str, data: Any, axis: int = 0, *, timeout: float | None = None) -> None:
+        """Bind a part of data to a name on each target, in the order of the engines.
+
+        Parameters
+        ----------
+        name : str
+        data : sequence, numpy array, pandas DataFrame or Series
+            Parts differ by at most one in length.
+        axis : int
+            Of an array.
+        timeout : float, optional
+            Seconds to wait.
+        """
+        future, numbers = self.on_each.scatter(name, data, axis)
+        await self._finish(future, timeout)
+        self.note_scatter(name, numbers, axis)
+
+    async def gather(self, name: str, *, timeout: float | None = None) -> Any:
+        """Bring the parts of a name here and join them, from the engines of its scatter, else from the targets.
+
+        Returns
+        -------
+        list, numpy array, pandas DataFrame or Series
+        """
+        each, axis = self.where_scattered(name)
+        parts = await self._finish(each.pull(name), timeout)
+        return join([parts] if each.single else list(parts.values()), axis)
+
+    async def _finish(self, future: Future, timeout: float | None) -> Any:
+        try:
+            async with asyncio.timeout(timeout):
+                return await future
+        except Exception as error:
+            raise missing_name(error) or error  # noqa: B904  # the group is the same news, once for each engine
+
+    # -- questions ----------------------------------------------------------------------------
 
     async def complete(self, code: str, cursor_pos: int | None = None, timeout: float = 0.3) -> list[str]:
         """Completions of code at a position, as the first target's kernel knows them; empty when it is late."""
@@ -147,14 +220,6 @@ class AsyncView:
         position = len(code) if cursor_pos is None else cursor_pos
         answer = await self._cluster.inspect(code, position, 0, self.targets, timeout)
         return str(answer.get("data", {}).get("text/plain", ""))
-
-    async def _results(self, run: CellRun, *, check: bool) -> Any:
-        await wait_done(run.future)
-        if check and run.future.exception(0) is not None:
-            run.future.result(0)
-        if run.single:
-            return next(iter(run.results.values()))
-        return dict(sorted(run.results.items()))
 
     def __repr__(self) -> str:
         return (

@@ -1,0 +1,449 @@
+"""A function mapped over many items: chunks of them are calls, results come as an iterator. Knows no views.
+
+Input is drawn in the thread that iterates, and no more of it than is needed to keep the engines busy, so that an
+infinite generator takes bounded memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Self
+
+from nbcluster.client.callfutures import CallFuture
+from nbcluster.client.calls import Calls
+from nbcluster.client.chunks import ChunkSizer
+from nbcluster.client.fleet import Fleet, is_ready
+from nbcluster.client.futures import SAY_AFTER, say, wait_done
+from nbcluster.client.options import Placement, tasks_of
+from nbcluster.client.progress import Line, line
+from nbcluster.client.remote import Chunk
+from nbcluster.errors import TaskCancelled, UsageError
+from nbcluster.payload.errors import load_exception
+from nbcluster.payload.functions import name_of
+from nbcluster.protocol.outcomes import Threw
+
+MOST_CHUNKS = 1_000
+"""Chunks on their way or waiting to be yielded, at most, unless the user says how many items."""
+
+FEW_CHUNKS = 64
+"""Chunks on their way before it is known how long one takes."""
+
+AHEAD = 0.5
+"""Seconds of work that each engine should have before it, at least."""
+
+MOST_BYTES = 64 << 20
+"""Bytes of arguments on their way or waiting to be yielded."""
+
+DRAW_FOR = 0.02
+"""Seconds after which a chunk is sent as it is, though the input could give more: a slow input is not waited for."""
+
+CANCEL_PATIENCE = 5.0
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A chunk that was sent."""
+
+    index: int
+    start: int
+    count: int
+    nbytes: int
+
+
+class MapRun:
+    """The state of one map, for a thread or a coroutine that iterates.
+
+    Parameters
+    ----------
+    calls, placement, fleet : Calls, Placement, Fleet
+    fn : callable
+    iterables : tuple of iterables
+    chunksize : int or None
+        Items in one call; None measures.
+    ordered : bool
+        Whether results come in the order of the input.
+    max_outstanding : int or None
+        Items drawn and not yet yielded, at most.
+    return_exceptions : bool
+    wake : callable
+        Called when a chunk has ended, on whatever thread that is.
+    """
+
+    def __init__(
+        self,
+        calls: Calls,
+        placement: Placement,
+        fleet: Fleet,
+        fn: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        *,
+        chunksize: int | None,
+        ordered: bool,
+        max_outstanding: int | None,
+        return_exceptions: bool,
+        wake: Callable[[], object],
+    ) -> None:
+        if not callable(fn):
+            raise UsageError(f"{fn!r} cannot be called; map takes a function and iterables")
+        if not iterables:
+            raise UsageError("map takes at least one iterable beside the function")
+        for name, value in (("chunksize", chunksize), ("max_outstanding", max_outstanding)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise UsageError(f"{name}={value!r} cannot be: it is a whole number above 0")
+        if placement.options.key:
+            raise UsageError("a key names one call, and map makes many; use submit for it, or label=")
+        single = len(iterables) == 1
+        self.what = f"map of {placement.options.label or name_of(fn)}"
+        self.total = _length(iterables)
+        self._items: Iterator[Any] = iter(iterables[0]) if single else zip(*iterables)  # noqa: B905  # like map
+        self._calls = calls
+        self._fleet = fleet
+        self._kind = placement.kind(f"map {name_of(fn)}")
+        self._after = tasks_of(placement.options.after)
+        self._function = calls.packer.function(Chunk(fn, single=single, return_exceptions=return_exceptions))
+        self._sizer = ChunkSizer(chunksize, self.total)
+        self._most_items = max_outstanding
+        self._ordered = ordered
+        self._return_exceptions = return_exceptions
+        self._wake = wake
+        self._ended: deque[CallFuture] = deque()
+        self.flights: dict[CallFuture, _Flight] = {}
+        self._parked: dict[int, tuple[_Flight, list[Any] | Exception]] = {}
+        self._results: deque[Any] = deque()
+        self._chunk_of_results = 0
+        self._sent = self._yielded_chunks = self._drawn = self._bytes = 0
+        self.yielded = 0
+        self._exhausted = False
+        self._input_error: BaseException | None = None
+        self._over: Exception | None = None
+
+    # -- input --------------------------------------------------------------------------------
+
+    @property
+    def engines(self) -> int:
+        """How many engines run calls."""
+        return max(1, sum(is_ready(engine) and engine.can_call for engine in self._fleet.engines))
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether another chunk should be drawn and sent."""
+        if self._exhausted or self._over is not None or self._bytes >= MOST_BYTES:
+            return False
+        outstanding = self._drawn - self.yielded
+        if self._most_items is not None:
+            return outstanding < self._most_items
+        return self._sent - self._yielded_chunks < self._window()
+
+    @property
+    def flights_low(self) -> bool:
+        """Whether the engines may soon have nothing to do."""
+        return len(self.flights) < 4 * self.engines
+
+    def _window(self) -> int:
+        each = self._sizer.seconds
+        if each is None:
+            return FEW_CHUNKS
+        chunk = each * self._sizer.next(self.engines)
+        return max(4 * self.engines, min(MOST_CHUNKS, int(AHEAD * self.engines / max(chunk, 1e-6))))
+
+    def send_next(self) -> None:
+        """Draw a chunk and send it."""
+        items = self._draw()
+        if not items:
+            return
+        start, self._drawn = self._drawn, self._drawn + len(items)
+        packed = self._calls.packer.arguments((items, start), {})
+        self._sizer.drawn(len(items), max(1, packed.nbytes))
+        future = self._calls.send(self._kind, self._function, packed, after=self._after)
+        self.flights[future] = _Flight(self._sent, start, len(items), packed.nbytes)
+        self._sent += 1
+        self._bytes += packed.nbytes
+        future.tell_when_done(self._chunk_ended)
+
+    def _draw(self) -> list[Any]:
+        size = self._sizer.next(self.engines)
+        if self._most_items is not None:
+            size = min(size, self._most_items - (self._drawn - self.yielded))
+        items: list[Any] = []
+        until = time.monotonic() + DRAW_FOR
+        try:
+            while len(items) < size:
+                items.append(next(self._items))
+                if len(items) % 16 == 0 and time.monotonic() > until:
+                    break
+        except StopIteration:
+            self._exhausted = True
+        except Exception as error:  # told when what was drawn before it has been yielded
+            self._exhausted = True
+            self._input_error = error
+        return items
+
+    def _chunk_ended(self, future: CallFuture) -> None:
+        future.bring_soon()
+        self._ended.append(future)
+        self._wake()
+
+    # -- results ------------------------------------------------------------------------------
+
+    @property
+    def has_ended_chunk(self) -> bool:
+        """Whether a chunk has ended that was not taken in."""
+        return bool(self._ended)
+
+    @property
+    def has_result(self) -> bool:
+        """Whether a result can be yielded at once."""
+        return bool(self._results)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether everything was yielded."""
+        return self._exhausted and not self.flights and not self._results and not self._parked
+
+    def take_ended(self) -> CallFuture:
+        """Take one of the chunks that have ended; its value is to be brought, and given to `keep`."""
+        return self._ended.popleft()
+
+    def keep(self, future: CallFuture) -> None:
+        """Keep the results of a chunk until they are yielded.
+
+        Raises
+        ------
+        Exception
+            What the chunk raised, when it is its turn.
+        """
+        flight = self.flights.pop(future)
+        self._bytes -= flight.nbytes
+        end = future.end
+        if end is not None and end.seconds:
+            self._sizer.measured(flight.count, end.seconds)
+        outcome = self._outcome(future, flight)
+        if self._ordered:
+            self._parked[flight.index] = flight, outcome
+        else:
+            self._release(flight, outcome)
+
+    def _outcome(self, future: CallFuture, flight: _Flight) -> list[Any] | Exception:
+        try:
+            results = future.result()  # it has ended: at most its value is still on its way
+        except Exception as error:
+            if not _is_named(error):
+                error.add_note(f"map: items {flight.start} to {flight.start + flight.count - 1}")
+            if self._return_exceptions and not isinstance(error, TaskCancelled):
+                return [error] * flight.count
+            return error
+        if self._return_exceptions:
+            return [load_exception(each, future.engine) if type(each) is Threw else each for each in results]
+        return list(results)
+
+    def release_ordered(self) -> None:
+        """Make the next results of the order ready, when they are here and those before were yielded."""
+        while not self._results and self._yielded_chunks in self._parked:
+            flight, outcome = self._parked.pop(self._yielded_chunks)
+            self._release(flight, outcome)
+
+    def _release(self, flight: _Flight, outcome: list[Any] | Exception) -> None:
+        self._yielded_chunks += 1
+        if isinstance(outcome, Exception):
+            self.stop("another item of the map failed", over=None)
+            raise outcome
+        self._results.extend(outcome)
+
+    def pop(self) -> Any:
+        """Yield one result."""
+        self.yielded += 1
+        return self._results.popleft()
+
+    def check_over(self) -> None:
+        """Raise why there is nothing more to come, when that is no happy end."""
+        if self._over is not None:
+            raise self._over
+        if self._input_error is not None and not self.flights and not self._results and not self._parked:
+            error, self._input_error = self._input_error, None
+            raise error
+
+    def stop(self, reason: str, over: Exception | None) -> list[CallFuture]:
+        """Draw no more and cancel what is on its way; return it."""
+        self._exhausted = True
+        self._over = over
+        self._parked.clear()
+        self._results.clear()
+        left = [future for future in self.flights if not future.done()]
+        self.flights.clear()
+        self._ended.clear()
+        if left:
+            self._calls.stop_soon([future.task for future in left], reason)
+        return left
+
+    def cancelled(self) -> Exception:
+        """What iterating a cancelled map raises."""
+        return TaskCancelled(f"the {self.what} was cancelled after {self.yielded} results")
+
+    def __repr__(self) -> str:
+        of = f" of {self.total}" if self.total is not None else ""
+        state = "cancelled" if self._over is not None else "finished" if self.is_finished else "under way"
+        on_way = sum(flight.count for flight in list(self.flights.values()))
+        return f"<{self.what}: {state}, {self.yielded}{of} results taken, {on_way} on their way>"
+
+
+def _is_named(error: Exception) -> bool:
+    return any(note.startswith("map: item") for note in getattr(error, "__notes__", ()))
+
+
+def _length(iterables: Sequence[Any]) -> int | None:
+    lengths = []
+    for each in iterables:
+        try:
+            lengths.append(len(each))
+        except TypeError:
+            continue
+    # The shortest ends it, and one of unknown length may be shorter still.
+    return min(lengths) if len(lengths) == len(iterables) else None
+
+
+class Map:
+    """The results of a map: an iterator. Ctrl-C while it waits cancels what is on its way."""
+
+    def __init__(self, make: Callable[[Callable[[], object]], MapRun]) -> None:
+        self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._run = make(lambda: self._woken.put(None))
+        self._stack = ExitStack()
+        self._line: Line | None = None
+        self._start()
+
+    def _start(self) -> None:
+        until = time.monotonic() + DRAW_FOR
+        while self._run.wants_more and time.monotonic() < until:
+            self._send()
+
+    def _send(self) -> None:
+        self._run._calls.wait_room()
+        self._run.send_next()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        run = self._run
+        if self._line is None:
+            self._line = self._stack.enter_context(line(run.what, run.total, unit="item"))
+        try:
+            self._wait_result()
+        except KeyboardInterrupt:
+            self.cancel()
+            raise
+        except BaseException:
+            self._stack.close()
+            raise
+        self._line.advance()
+        return run.pop()
+
+    def _wait_result(self) -> None:
+        run = self._run
+        while True:
+            while run.has_ended_chunk:
+                run.keep(run.take_ended())
+            run.release_ordered()
+            if run.wants_more and (not run.has_result or run.flights_low):
+                self._send()
+                if not run.has_result:
+                    continue
+            if run.has_result:
+                return
+            run.check_over()
+            if run.is_finished:
+                raise StopIteration
+            if not run.has_ended_chunk:
+                self._wait_chunk()
+
+    def _wait_chunk(self) -> None:
+        try:
+            self._woken.get(timeout=SAY_AFTER)
+            return
+        except queue.Empty:
+            if self._line is not None and not self._line.is_shown and not self._said:
+                self._said = True
+                first = next(iter(self._run.flights), None)
+                say(f"waiting for {first._why_waiting() if first is not None else self._run.what}")
+        self._woken.get()
+
+    _said = False
+
+    def cancel(self, timeout: float = CANCEL_PATIENCE) -> None:
+        """Draw no more, withdraw what waits and interrupt what runs; wait for the engines' word.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds to wait for it.
+        """
+        self._stack.close()
+        until = time.monotonic() + timeout
+        for future in self._run.stop("the map was cancelled", self._run.cancelled()):
+            try:
+                future.wait_quietly(max(0.0, until - time.monotonic()))
+            except TimeoutError:
+                break
+        self._woken.put(None)
+
+    def __repr__(self) -> str:
+        return repr(self._run)
+
+
+class AsyncMap:
+    """The results of a map: an asynchronous iterator."""
+
+    def __init__(self, make: Callable[[Callable[[], object]], MapRun]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        self._run = make(lambda: self._loop.call_soon_threadsafe(self._woken.set))
+        until = time.monotonic() + DRAW_FOR
+        while self._run.wants_more and time.monotonic() < until:
+            self._run.send_next()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        run = self._run
+        while True:
+            self._woken.clear()
+            while run.has_ended_chunk:
+                future = run.take_ended()
+                if future.end is not None and future.exception(0) is None:
+                    await future._bring()
+                run.keep(future)
+            run.release_ordered()
+            if run.wants_more and (not run.has_result or run.flights_low):
+                await run._calls.room()
+                run.send_next()
+                if not run.has_result:
+                    await asyncio.sleep(0)
+                    continue
+            if run.has_result:
+                return run.pop()
+            run.check_over()
+            if run.is_finished:
+                raise StopAsyncIteration
+            if not run.has_ended_chunk:
+                await self._woken.wait()
+
+    async def cancel(self, timeout: float = CANCEL_PATIENCE) -> None:
+        """Draw no more, withdraw what waits and interrupt what runs; wait for the engines' word."""
+        left = self._run.stop("the map was cancelled", self._run.cancelled())
+        self._woken.set()
+        try:
+            async with asyncio.timeout(timeout):
+                for future in left:
+                    await wait_done(future)
+        except TimeoutError:
+            return
+
+    def __repr__(self) -> str:
+        return repr(self._run)

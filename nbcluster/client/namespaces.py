@@ -1,0 +1,94 @@
+"""The names on engines as an object: read, written, described, compared. Knows no transport."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
+
+from nbcluster.client.futures import Future
+from nbcluster.client.oneach import OnEach, missing_name
+from nbcluster.client.records import Name, Table, difference_table, name_table
+from nbcluster.protocol.tasks import NameInfo
+
+if TYPE_CHECKING:
+    from nbcluster.client.calling import CallingCluster
+
+
+class AsyncNamespace:
+    """A namespace on some engines: the kernels' own, or a named one.
+
+    Reading and writing wait behind what engines run unless `live`; describing never does. An int or `any` target
+    gives bare results, every other one dicts by engine number.
+    """
+
+    def __init__(self, cluster: CallingCluster, name: str, targets: str) -> None:
+        self._cluster = cluster
+        self.name = name
+        self.targets = targets
+
+    @property
+    def on_each(self) -> OnEach:
+        """What is done on each of the engines, for the layers above."""
+        return self._cluster.on_each(self.targets, self.name)
+
+    async def push(self, values: Mapping[str, Any], live: bool = False) -> None:
+        """Bind values to names; `live` at once, beside what runs."""
+        if live:
+            await self.on_each.write(values)
+        else:
+            await _finish(self.on_each.push(values))
+
+    async def pull(self, names: str | list[str], live: bool = False) -> Any:
+        """Bring values here; several names give a list. `live` at once, beside what runs."""
+        each = self.on_each
+        if live:
+            return each.shaped_read(names, await each.read([names] if isinstance(names, str) else names))
+        return each.shaped_pull(names, await _finish(each.pull(names)))
+
+    async def unbind(self, name: str, live: bool = False) -> None:
+        """Delete a name; `live` at once, beside what runs."""
+        if live:
+            await self.on_each.write({}, [name])
+        else:
+            await _finish(self.on_each.delete([name]))
+
+    async def clear(self) -> None:
+        """Delete all names that users made, when what runs has ended."""
+        await _finish(self.on_each.clear())
+
+    async def keys(self) -> Any:
+        """The names that users made, at once."""
+        each = self.on_each
+        described = await each.describe()
+        return each.bare({number: [info.name for info in infos] for number, infos in described.items()})
+
+    async def describe(self) -> Table[Name]:
+        """Name, engine, type, shape and size of everything that users made, at once, also while engines compute."""
+        return name_table(rows(await self.on_each.describe()))
+
+    async def diff(self) -> Table[tuple[str, dict[int, str]]]:
+        """The names that are not alike on all engines, at once: missing on some, or of another type, shape or size."""
+        described = await self.on_each.describe()
+        return difference_table(rows(described), list(described))
+
+    def __repr__(self) -> str:
+        which = f"namespace {self.name!r}" if self.name else "kernels' own namespace"
+        where = self.targets or "all Python engines"
+        return f"<{type(self).__name__}: the {which} on {where} in {self._cluster.name!r}>"
+
+
+async def _finish(future: Future) -> Any:
+    try:
+        return await future
+    except Exception as error:
+        raise missing_name(error) or error  # noqa: B904  # the group is the same news, once for each engine
+
+
+def rows(described: Mapping[int, tuple[NameInfo, ...]]) -> list[Name]:
+    """What engines said of their names, as rows, by name."""
+    found = [
+        Name(**structs.asdict(info), engine=number) for number, infos in described.items() for info in infos
+    ]
+    return sorted(found, key=lambda row: (row.name, row.engine))

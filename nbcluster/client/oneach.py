@@ -1,0 +1,259 @@
+"""Calls on each of several engines, for views and namespaces: one for each target, in the engine's own lane.
+
+Knows the engines' operations on variables, and how to ask beside what runs; knows no loops and no waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from keyword import iskeyword
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec import msgpack
+
+from nbcluster.client.callfutures import ManyFuture
+from nbcluster.client.fleet import is_ready
+from nbcluster.client.futures import Future
+from nbcluster.client.options import Options, Placement, able_engines
+from nbcluster.client.packing import pack_value, unpack_value
+from nbcluster.client.scatter import split
+from nbcluster.core.targets import parse
+from nbcluster.engine import operations
+from nbcluster.errors import (
+    EngineErrors,
+    EngineLost,
+    NBClusterError,
+    NotSerializable,
+    NotSupported,
+    UsageError,
+)
+from nbcluster.ids import EngineNumber
+from nbcluster.payload.functions import plain_call
+from nbcluster.protocol import calls as c
+from nbcluster.protocol import codec
+from nbcluster.protocol import tasks as t
+
+if TYPE_CHECKING:
+    from nbcluster.client.calls import Calls
+    from nbcluster.client.fleet import Fleet
+
+ASK_TIMEOUT = 30.0
+"""Seconds that an engine has to answer beside what it runs."""
+
+R = TypeVar("R", t.NamesDescribed, t.NamesRead, t.NamesWritten)
+
+_replies = msgpack.Decoder(t.Reply)
+
+
+def check_name(name: object) -> None:
+    """Refuse what cannot be the name of a variable."""
+    if not isinstance(name, str) or not name.isidentifier() or iskeyword(name):
+        raise UsageError(f"{name!r} is no identifier, so it cannot be the name of a variable on an engine")
+
+
+class OnEach:
+    """What is done on each engine that targets mean.
+
+    Parameters
+    ----------
+    calls, fleet : Calls, Fleet
+    targets : str
+        In the grammar of TARGETS; resolved at each call.
+    namespace : str
+        The named namespace; "" is the kernel's own.
+    """
+
+    def __init__(self, calls: Calls, fleet: Fleet, targets: str, namespace: str = "") -> None:
+        self._calls = calls
+        self._fleet = fleet
+        self.targets = targets
+        self.namespace = namespace
+        self._meant = parse(targets)
+        self._loud = Placement(Options(namespace=namespace), fleet)
+        self._quiet = Placement(Options(namespace=namespace, quiet=True), fleet)
+
+    @property
+    def single(self) -> bool:
+        """Whether results are bare."""
+        return self._meant.single
+
+    def numbers(self) -> list[EngineNumber]:
+        """The engines that are meant now; for `any` one of them.
+
+        Raises
+        ------
+        UnknownTarget, NoEngines, EngineLost, NotSupported
+        """
+        able = able_engines(self._meant, self._fleet.engines, every=not self._meant.any)
+        if self._meant.any:
+            able = sorted(
+                able, key=lambda engine: (not is_ready(engine), engine.state != "idle", engine.number)
+            )
+            return [able[0].number]
+        return [engine.number for engine in able]
+
+    # -- functions of users -------------------------------------------------------------------
+
+    def submit(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future:
+        """Call a function on each target."""
+        if not callable(fn):
+            raise UsageError(f"{fn!r} cannot be called; give a function and its arguments")
+        packer = self._calls.packer
+        plain, args, kwargs = plain_call(fn, args, kwargs)
+        function = packer.function(plain)
+        packed = packer.arguments(args, kwargs, plain)
+        packer.warn_of_huge(function, packed, args, kwargs)
+        if self._meant.any:
+            return self._calls.send(self._loud.kind(function.label), function, packed)
+        return self._shape(
+            function.label,
+            {
+                number: self._calls.send(
+                    self._loud.kind_at(str(number), function.label, pinned=True), function, packed
+                )
+                for number in self.numbers()
+            },
+        )
+
+    # -- variables ----------------------------------------------------------------------------
+
+    def push(self, values: Mapping[str, Any]) -> Future:
+        """Bind values to names."""
+        for name in values:
+            check_name(name)
+        return self._operate(operations.push, (dict(values),), f"push {', '.join(values)}")
+
+    def pull(self, names: str | Sequence[str]) -> Future:
+        """Read a name, or several as a dict."""
+        if isinstance(names, str):
+            check_name(names)
+            return self._operate(operations.get, (names,), f"pull {names}")
+        wanted = list(names)
+        for name in wanted:
+            check_name(name)
+        return self._operate(operations.pull, (wanted,), f"pull {', '.join(wanted)}")
+
+    def delete(self, names: Sequence[str]) -> Future:
+        """Delete names."""
+        for name in names:
+            check_name(name)
+        return self._operate(operations.delete, (list(names),), f"del {', '.join(names)}")
+
+    def clear(self) -> Future:
+        """Delete all names that users made."""
+        return self._operate(operations.clear, (), "clear")
+
+    def scatter(self, name: str, data: Any, axis: int) -> tuple[Future, list[EngineNumber]]:
+        """Bind a part of data to a name on each target, in order; return also the engines."""
+        check_name(name)
+        numbers = self.numbers()
+        function = self._calls.packer.function(operations.push)
+        parts = zip(numbers, split(data, len(numbers), axis), strict=True)
+        label = f"scatter {name}"
+        packed = [(number, self._calls.packer.arguments(({name: part},), {})) for number, part in parts]
+        futures: dict[int, Future] = {
+            number: self._calls.send(self._quiet.kind_at(str(number), label, pinned=True), function, each)
+            for number, each in packed
+        }
+        return self._shape(label, futures), numbers
+
+    def _operate(self, operation: Callable[..., Any], args: tuple[Any, ...], label: str) -> Future:
+        packer = self._calls.packer
+        function = packer.function(operation)
+        packed = packer.arguments(args, {})
+        return self._shape(
+            label,
+            {
+                number: self._calls.send(
+                    self._quiet.kind_at(str(number), label, pinned=True), function, packed
+                )
+                for number in self.numbers()
+            },
+        )
+
+    def _shape(self, what: str, futures: Mapping[int, Future]) -> Future:
+        return next(iter(futures.values())) if self.single else ManyFuture(what, futures)
+
+    # -- beside what runs ---------------------------------------------------------------------
+
+    async def describe(self, names: Sequence[str] = ()) -> dict[int, tuple[t.NameInfo, ...]]:
+        """What names there are, by engine."""
+        question = t.DescribeNames(self.namespace, tuple(names))
+        answers = await self._ask(question, t.NamesDescribed)
+        return {number: answer.names for number, answer in answers.items()}
+
+    async def read(self, names: Sequence[str]) -> dict[int, dict[str, Any]]:
+        """Read values at once."""
+        for name in names:
+            check_name(name)
+        answers = await self._ask(t.ReadNames(tuple(names), self.namespace), t.NamesRead)
+        values: dict[int, dict[str, Any]] = {}
+        for number, answer in answers.items():
+            for name, reason in answer.unsent.items():
+                if reason.startswith("missing"):
+                    raise KeyError(name)
+                raise NotSerializable(f"{name!r} stays on engine {number}: {reason}")
+            values[number] = {
+                name: unpack_value(payload, (), f"{name!r} of engine {number}")
+                for name, payload in answer.values.items()
+            }
+        return values
+
+    async def write(self, values: Mapping[str, Any], delete: Sequence[str] = ()) -> None:
+        """Bind or delete names at once."""
+        for name in (*values, *delete):
+            check_name(name)
+        packed = {name: pack_value(value, f"{name!r}") for name, value in values.items()}
+        answers = await self._ask(t.WriteNames(packed, self.namespace, tuple(delete)), t.NamesWritten)
+        for number, answer in answers.items():
+            for name, reason in answer.failed.items():
+                if reason.startswith("missing"):
+                    raise KeyError(name)
+                raise NotSerializable(f"{name!r} could not be bound on engine {number}: {reason}")
+
+    async def _ask(self, question: t.Question, kind: type[R]) -> dict[int, R]:
+        numbers = self.numbers()
+        order = c.AskEngines(codec.encode_task(question)[1], ",".join(map(str, numbers)) + ",", ASK_TIMEOUT)
+        told = await self._calls.connection.ask(order, c.EngineAnswers, timeout=ASK_TIMEOUT + 10)
+        if told.silent:
+            silent = ", ".join(map(str, told.silent))
+            raise EngineLost(
+                f"engines {silent} did not answer beside what they run within {ASK_TIMEOUT:g} s: they have ended, "
+                "or C code holds the interpreter"
+            )
+        answers: dict[int, R] = {}
+        for number, payload in sorted(told.answers.items()):
+            reply = _replies.decode(payload)
+            if isinstance(reply, t.Failed):
+                raise NotSupported(f"engine {number}: {reply.reason}")
+            if not isinstance(reply, kind):
+                raise NBClusterError(f"engine {number} answered with {type(reply).__name__}")
+            answers[number] = reply
+        return answers
+
+    def bare(self, values: Mapping[int, Any]) -> Any:
+        """Values by engine in the shape of the targets."""
+        return next(iter(values.values())) if self.single else dict(values)
+
+    def shaped_pull(self, names: str | Sequence[str], pulled: Any) -> Any:
+        """What `pull` returns: the value of one name, a list for several."""
+        if isinstance(names, str):
+            return pulled
+        if self.single:
+            return [pulled[name] for name in names]
+        return {number: [values[name] for name in names] for number, values in pulled.items()}
+
+    def shaped_read(self, names: str | Sequence[str], read: Mapping[int, Mapping[str, Any]]) -> Any:
+        """What `pull` returns, of values that were read at once."""
+        if isinstance(names, str):
+            return self.bare({number: values[names] for number, values in read.items()})
+        return self.bare({number: [values[name] for name in names] for number, values in read.items()})
+
+
+def missing_name(error: BaseException) -> KeyError | None:
+    """The KeyError that all engines of a group agree on: a name that is on none of them."""
+    if isinstance(error, EngineErrors) and all(isinstance(each, KeyError) for each in error.errors.values()):
+        first = next(iter(error.errors.values()))
+        assert isinstance(first, KeyError)
+        return first
+    return None

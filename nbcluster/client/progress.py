@@ -1,0 +1,128 @@
+"""Shows in a line of text how far some work is. Knows counts, no Futures' values."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from nbcluster.client.collecting import flatten
+from nbcluster.client.futures import Future, say
+from nbcluster.client.naming import is_notebook
+from nbcluster.client.waiting import Arrivals
+from nbcluster.errors import UsageError
+
+VARIABLE = "NBCLUSTER_PROGRESS"
+"""Environment variable: auto (the default), on or off."""
+
+DELAY = 0.5
+"""Seconds that work may take before progress is shown, where it was not asked for."""
+
+
+def is_shown() -> bool:
+    """Whether progress is to be shown: someone looks at stderr, or NBCLUSTER_PROGRESS says so.
+
+    Raises
+    ------
+    UsageError
+        When NBCLUSTER_PROGRESS is none of auto, on and off.
+    """
+    wanted = os.environ.get(VARIABLE, "auto").lower() or "auto"
+    if wanted not in ("auto", "on", "off"):
+        raise UsageError(f"{VARIABLE}={wanted!r} cannot be: it is auto, on or off")
+    return wanted == "on" or (wanted == "auto" and (sys.stderr.isatty() or is_notebook()))
+
+
+class Line:
+    """One line that counts; does nothing when progress is not shown."""
+
+    def __init__(self, bar: Any = None) -> None:
+        self._bar = bar
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether anybody sees it."""
+        return self._bar is not None
+
+    def advance(self, count: int = 1, failed: int = 0) -> None:
+        """Count some more that have ended."""
+        if self._bar is None:
+            return
+        if failed:
+            self._bar.set_postfix_str(f"{failed} failed", refresh=False)
+        self._bar.update(count)
+
+
+@contextmanager
+def line(what: str, total: int | None, *, delay: float = DELAY, unit: str = "call") -> Iterator[Line]:
+    """Count on a line while the block runs."""
+    if not is_shown():
+        yield Line()
+        return
+    from tqdm import tqdm
+
+    # Not tqdm.auto: its notebook form needs a front end with ipywidgets.
+    with tqdm(total=total, desc=what, unit=unit, delay=delay, file=sys.stderr, leave=True) as bar:
+        yield Line(bar)
+
+
+def progress(futures: Future | Iterable[Any], timeout: float | None = None) -> list[Future]:
+    """Wait for Futures and show how many have ended; Ctrl-C ends only the wait.
+
+    Parameters
+    ----------
+    futures : Future or iterable of Future
+        Also nested, as for `gather`.
+    timeout : float, optional
+        Seconds to wait.
+
+    Returns
+    -------
+    list of Future
+        All of them, in order.
+
+    Raises
+    ------
+    TimeoutError
+        When the wait was given up; the work goes on.
+
+    Examples
+    --------
+    >>> results = gather(progress(futures))
+    """
+    wanted = flatten([futures] if isinstance(futures, Future) else futures)
+    watch(wanted, timeout, delay=0.0)
+    return wanted
+
+
+def watch(
+    futures: list[Future], timeout: float | None = None, *, delay: float = DELAY, fail_fast: bool = False
+) -> None:
+    """Wait for Futures behind a line that counts; with `fail_fast` until the first error at most."""
+
+    until = None if timeout is None else time.monotonic() + timeout
+    arrivals = Arrivals(list(dict.fromkeys(futures)))
+    total, failed = arrivals.left, 0
+
+    def why() -> str:
+        first = next((future for future in futures if not future.done()), None)
+        of = "" if first is None else f", such as {first._why_waiting()}"
+        return f"{arrivals.left} of {total} Futures{of}"
+
+    try:
+        with line("calls", total, delay=delay) as shown:
+            while arrivals.left:
+                future = arrivals.next(until, why)
+                failed += future._error() is not None
+                shown.advance(failed=failed)
+                if fail_fast and failed:
+                    return
+                for other in arrivals.take_ended():
+                    failed += other._error() is not None
+                    shown.advance(failed=failed)
+    except KeyboardInterrupt:
+        say(f"stopped waiting; {arrivals.left} of {total} go on, and cluster.cancel(futures) cancels them")
+        raise

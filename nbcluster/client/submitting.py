@@ -1,0 +1,173 @@
+"""Functions given to a cluster under options: one call, or a map of many. Knows engines only by what can run where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from nbcluster.client.callfutures import CallFuture
+from nbcluster.client.calls import Calls
+from nbcluster.client.fleet import Fleet
+from nbcluster.client.futures import Future
+from nbcluster.client.mapping import AsyncMap, Map, MapRun
+from nbcluster.client.options import Options, Placement, tasks_of
+from nbcluster.client.remote import same
+from nbcluster.errors import UsageError
+from nbcluster.payload.functions import plain_call
+
+
+class Submission:
+    """Calls under certain options, sent at once and without waiting.
+
+    Parameters
+    ----------
+    calls, fleet : Calls, Fleet
+    options : Options
+    """
+
+    def __init__(self, calls: Calls, fleet: Fleet, options: Options) -> None:
+        self.calls = calls
+        self.options = options
+        self._fleet = fleet
+        self._placement = Placement(options, fleet)
+        self._after = tasks_of(options.after)
+
+    def send(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallFuture:
+        """Send one call; return its Future.
+
+        Raises
+        ------
+        NotSerializable, UnknownTarget, NoEngines, EngineLost, NotSupported, UsageError
+        """
+        if not callable(fn):
+            raise UsageError(f"{fn!r} cannot be called; give a function, and its arguments after it")
+        plain, args, kwargs = plain_call(fn, args, kwargs)
+        calls = self.calls
+        packer = calls.packer
+        function = packer.function(plain)
+        packed = packer.arguments(args, kwargs, plain)
+        if function.captured or packed.nbytes > 65_536:
+            packer.warn_of_huge(function, packed, args, kwargs)
+        kind = self._placement.kind(function.label)
+        return calls.send(kind, function, packed, key=self.options.key, after=self._after)
+
+    def put(self, value: Any) -> CallFuture:
+        """Send a value to stay on an engine; return its Future."""
+        packer = self.calls.packer
+        function = packer.function(same)
+        kind = self._placement.kind("put")
+        return self.calls.send(kind, function, packer.arguments((value,), {}), key=self.options.key)
+
+    def map_maker(
+        self,
+        fn: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        *,
+        chunksize: int | None,
+        ordered: bool,
+        max_outstanding: int | None,
+        return_exceptions: bool,
+    ) -> Callable[[Callable[[], object]], MapRun]:
+        """Return what makes a map, given how to wake whoever iterates."""
+        return lambda wake: MapRun(
+            self.calls,
+            self._placement,
+            self._fleet,
+            fn,
+            iterables,
+            chunksize=chunksize,
+            ordered=ordered,
+            max_outstanding=max_outstanding,
+            return_exceptions=return_exceptions,
+            wake=wake,
+        )
+
+
+class AsyncSubmitter:
+    """What `AsyncCluster.options()` returns: submits under these options."""
+
+    def __init__(self, submission: Submission) -> None:
+        self.submission = submission
+
+    async def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Run a function on an engine; return its Future at once. See `AsyncCluster.submit`."""
+        await self.submission.calls.room()
+        return self.submission.send(fn, args, kwargs)
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        chunksize: int | None = None,
+        ordered: bool = True,
+        max_outstanding: int | None = None,
+        return_exceptions: bool = False,
+    ) -> AsyncMap:
+        """Run a function for every item; an asynchronous iterator of the results. See `AsyncCluster.map`."""
+        return AsyncMap(
+            self.submission.map_maker(
+                fn,
+                iterables,
+                chunksize=chunksize,
+                ordered=ordered,
+                max_outstanding=max_outstanding,
+                return_exceptions=return_exceptions,
+            )
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self.submission.calls.cluster!r} with {_said(self.submission.options)}>"
+
+
+class Submitter:
+    """What `Cluster.options()` returns: submits under these options.
+
+    Examples
+    --------
+    >>> cluster.options(on="gpu", retries=2).submit(fit, data)
+    """
+
+    def __init__(self, submission: Submission) -> None:
+        self.submission = submission
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Run a function on an engine; return its Future at once. See `AsyncCluster.submit`."""
+        self.submission.calls.wait_room()
+        return self.submission.send(fn, args, kwargs)
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        chunksize: int | None = None,
+        ordered: bool = True,
+        max_outstanding: int | None = None,
+        return_exceptions: bool = False,
+    ) -> Map:
+        """Run a function for every item; an iterator of the results. See `AsyncCluster.map`."""
+        return Map(
+            self.submission.map_maker(
+                fn,
+                iterables,
+                chunksize=chunksize,
+                ordered=ordered,
+                max_outstanding=max_outstanding,
+                return_exceptions=return_exceptions,
+            )
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self.submission.calls.cluster!r} with {_said(self.submission.options)}>"
+
+
+def _said(options: Options) -> str:
+    plain = Options()
+    said = {
+        "on": options.targets if options.targets != plain.targets else None,
+        **{
+            name: getattr(options, name)
+            for name in ("after", "retries", "timeout", "priority", "resources", "key", "label", "namespace")
+            if getattr(options, name) != getattr(plain, name)
+        },
+    }
+    return ", ".join(f"{name}={value!r}" for name, value in said.items() if value is not None) or "no options"
