@@ -29,6 +29,8 @@ class Loaded:
         self._names = self._register()
         shell.Completer.custom_matchers.append(self._matcher)
         shell.events.register("pre_run_cell", self._before_cell)
+        if self.magics.futures is not None:
+            self.magics.futures.install()
         if self.magics.comms is not None:
             shell.events.register("post_run_cell", self._after_cell)
 
@@ -44,6 +46,8 @@ class Loaded:
         if self.magics.comms is not None:
             self.magics.comms.close()
             self._shell.events.unregister("post_run_cell", self._after_cell)
+        if self.magics.futures is not None:
+            self.magics.futures.uninstall()
         self._errors.uninstall()
         self.magics.late.close()
 

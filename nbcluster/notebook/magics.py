@@ -10,14 +10,17 @@ from IPython.core.magic import no_var_expand
 from nbcluster.notebook.clustergrammar import parse_cluster
 from nbcluster.notebook.clusters import ClientClusters, ClusterLike, Clusters
 from nbcluster.notebook.comms import Proxies
-from nbcluster.notebook.display import CellDisplay
+from nbcluster.notebook.display import CellDisplay, CellEvent
 from nbcluster.notebook.errors import CellInterrupted
 from nbcluster.notebook.grammar import CellOptions, parse_cell, parse_line
 from nbcluster.notebook.late import Follower, LateOutput, UntilNextCell
+from nbcluster.notebook.operations import Buffers
 from nbcluster.notebook.publishers import CellSlot, TerminalPublisher, has_front_end, publisher_for
 from nbcluster.notebook.running import BlockingRun, CellRun, Interrupts, run_local
+from nbcluster.notebook.shownfutures import ShownFutures
 from nbcluster.notebook.verbs import Verbs
 from nbcluster.notebook.words import expand
+from nbcluster.protocol.messages import TaskStarted
 from nbcluster.protocol.origin import Origin
 
 
@@ -36,6 +39,7 @@ class NbclusterMagics:
         self.use_clusters(clusters or ClientClusters())
         self._notebook = has_front_end(shell)
         self.comms = Proxies(shell) if self._notebook else None
+        self.futures = ShownFutures(shell) if self._notebook else None
         self.late: LateOutput | UntilNextCell = (
             LateOutput() if self._notebook else UntilNextCell(TerminalPublisher(watched=False))
         )
@@ -165,7 +169,14 @@ class NbclusterMagics:
             rest="the Future's .output",
         )
         follower = Follower(display, self._slot(run, made_now=True))
-        run.listen(self.late.listener(follower))
+        draw_late = self.late.listener(follower)
+
+        def hear(event: CellEvent, buffers: Buffers) -> None:
+            draw_late(event, buffers)
+            if isinstance(event, TaskStarted) and self.futures is not None:
+                self.futures.refresh(run.future)
+
+        run.listen(hear)
 
     def _listen_late(self, run: CellRun, display: CellDisplay) -> None:
         follower = Follower(display, self._slot(run, made_now=False))

@@ -1,0 +1,75 @@
+"""Shows Futures in a notebook and keeps what is shown true until they are done. Knows no cells and no engines."""
+
+from __future__ import annotations
+
+import html
+import threading
+import uuid
+from concurrent.futures import Future
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from nbcluster.notebook.operations import Show
+from nbcluster.notebook.publishers import send_show
+
+SHOWN_TYPE = ("nbcluster.client.futures", "Future")
+
+
+class ShownFutures:
+    """The Futures that one notebook shows.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        Of a notebook kernel.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._formatter = shell.display_formatter.ipython_display_formatter
+        self._lock = threading.Lock()
+        self._shown: WeakKeyDictionary[Future[Any], dict[str, str]] = WeakKeyDictionary()
+
+    def install(self) -> None:
+        """Show Futures in this way from now on. By name: nothing is imported for it."""
+        self._formatter.for_type_by_name(*SHOWN_TYPE, self.show)
+
+    def uninstall(self) -> None:
+        """Show them as anything else is shown."""
+        self._formatter.pop(".".join(SHOWN_TYPE), None)
+
+    def show(self, future: Future[Any]) -> None:
+        """Display a Future in the running cell."""
+        key = f"nbcluster-future-{uuid.uuid4().hex}"
+        text = repr(future)
+        data = _picture(text, _status(future))
+        self._shell.display_pub.publish(data=data, transient={"display_id": key})
+        with self._lock:
+            self._shown.setdefault(future, {})[key] = text
+        future.add_done_callback(self.refresh)
+
+    def refresh(self, future: Future[Any]) -> None:
+        """Bring what is shown of a Future up to date. Any thread."""
+        text = repr(future)
+        with self._lock:
+            shown = self._shown.get(future, {})
+            stale = [key for key, was in shown.items() if was != text]
+            shown.update(dict.fromkeys(stale, text))
+            if future.done():
+                self._shown.pop(future, None)
+        for key in stale:
+            # A display is found by its id; headless runners listen to the running cell alone.
+            update = Show(_picture(text, _status(future)), display_id=key, update=True)
+            send_show(self._shell.display_pub, update, self._shell.get_parent())
+
+
+def _status(future: Future[Any]) -> str:
+    return str(getattr(future, "status", ""))
+
+
+def _picture(text: str, status: str) -> dict[str, str]:
+    what, _, more = text[1:-1].partition(f": {status}")
+    return {
+        "text/plain": text,
+        "text/html": f"<code>{html.escape(what)}: <b>{html.escape(status)}</b>{html.escape(more)}</code>",
+    }
