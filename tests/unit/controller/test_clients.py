@@ -14,8 +14,10 @@ from msgspec import Raw
 from nbcluster.controller import clients as module
 from nbcluster.controller.clients import SILENT_AFTER, Clients
 from nbcluster.ids import CellId, ClientId, EngineNumber, TaskId
+from nbcluster.protocol import calls as c
 from nbcluster.protocol import codec
 from nbcluster.protocol import messages as m
+from nbcluster.protocol.outcomes import Returned
 from nbcluster.transport.wire import Arrival, Wire
 
 ME = ClientId("me")
@@ -108,6 +110,52 @@ def test_output_that_is_not_taken_is_dropped_and_counted(monkeypatch: pytest.Mon
     assert isinstance(arrival.message, m.Bundle)
     assert len(arrival.message.parts) == 2
     assert dropped == [2, 0, 0]
+
+
+def ends(*tasks: str) -> c.CallsDone:
+    return c.CallsDone(tuple(c.CallDone(TaskId(task), None, 1, Returned()) for task in tasks))
+
+
+def test_ends_of_calls_are_joined_and_keep_their_place_among_the_others() -> None:
+    def talk(clients: Clients) -> None:
+        clients.tell(ME, m.ClusterStopping("one"))
+        clients.tell(ME, m.ClusterStopping("two"))
+        clients.tell_calls(ME, ends("a"))
+        clients.tell_calls(ME, ends("b", "c"))
+        clients.tell_calls(ME, c.CallOutput(TaskId("d"), EngineNumber(0), 1, b"said"))
+        clients.tell_calls(ME, ends("d"))
+        clients.tell(ME, m.ClusterStopping("three"))
+
+    bundle, *rest = asyncio.run(between(talk, 5))
+    assert isinstance(bundle.message, m.Bundle)
+    assert [part.message for part in bundle.message.parts] == [
+        m.ClusterStopping("one"),
+        m.ClusterStopping("two"),
+    ]
+    assert [arrival.message for arrival in rest] == [
+        ends("a", "b", "c"),
+        c.CallOutput(TaskId("d"), EngineNumber(0), 1, b"said"),
+        ends("d"),
+        m.ClusterStopping("three"),
+    ]
+
+
+def test_values_wait_until_a_client_has_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UNREAD_LIMIT", 100)
+    brought: list[str] = []
+
+    def talk(clients: Clients) -> None:
+        clients.when_read(ME, lambda: brought.append("at once"))
+        clients.send_value(ME, c.ValueBytes(b"x" * 200), "1", ())
+        assert clients.is_behind(ME)
+        clients.when_read(ME, lambda: brought.append("later"))
+        clients.acknowledge(ME, 50)
+        assert brought == ["at once"]
+        clients.acknowledge(ME, c.weight(c.ValueBytes(b"x" * 200)))
+        assert not clients.is_behind(ME)
+
+    asyncio.run(between(talk, 1))
+    assert brought == ["at once", "later"]
 
 
 def test_one_that_left_is_told_nothing() -> None:
