@@ -6,7 +6,7 @@ The steps run code of users, and so can raise anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -84,7 +84,7 @@ class CallWork:
         self._store = store
         self._queue = queue
         self._note = note
-        self._visible: AbstractContextManager[None] | None = None
+        self._visible: captured_visible | None = None
 
     def start(self, waiting: Waiting) -> Any:
         """Make the arguments and call the function; return its value, or a coroutine that will."""
@@ -92,15 +92,13 @@ class CallWork:
         functions = self._functions
         names = self._namespaces[waiting.options.namespace].names
         loaded = functions.loader.load(order.function, functions[order.function], names)
-        args: tuple[Any, ...] = ()
-        kwargs: dict[str, Any] = {}
-        if order.payload:
-            inputs = self._load_inputs(waiting, names) if order.inputs else None
-            args, kwargs = load_args(order.payload, waiting.buffers, inputs, names, functions.loader)
-        scope = loaded.scope
-        if scope is not None and scope.readers:
-            self._visible = captured_visible(scope)
-            self._visible.__enter__()
+        if not order.payload and loaded.scope is None:
+            return loaded.function()
+        # Noted first: an interrupt may come at any point from here on, and what was entered must be left.
+        visible = self._visible = captured_visible(loaded.scope)
+        visible.__enter__()
+        inputs = self._load_inputs(waiting, names) if order.inputs else None
+        args, kwargs = load_args(order.payload, waiting.buffers, inputs, names, functions.loader)
         return loaded.function(*args, **kwargs)
 
     def _load_inputs(self, waiting: Waiting, names: dict[str, Any]) -> dict[str, Any]:
@@ -138,7 +136,7 @@ class CallWork:
         if isinstance(error, InputMissing):
             return Rejected("ValueReleased", str(error))
         try:
-            error.__traceback__ = _from_the_user_on(error.__traceback__)
+            error.__traceback__ = _of_the_user(error.__traceback__)
             if isinstance(error, NameError) and error.name:
                 vars(error)["name"] = error.name  # pickling takes along what is in the dict alone
             if not waiting.options.quiet:
@@ -155,7 +153,8 @@ class CallWork:
         """Let go of what belongs to the call that was started."""
         visible, self._visible = self._visible, None
         if visible is not None:
-            visible.__exit__(None, None, None)
+            with suppress(AttributeError):  # it was interrupted before it was entered
+                visible.__exit__(None, None, None)
         MODULES.look()
 
 
@@ -163,8 +162,19 @@ class InputMissing(Exception):
     """The value of a Future that is an argument cannot be had."""
 
 
-def _from_the_user_on(trace: TracebackType | None) -> TracebackType | None:
-    """Cut the outermost frames, which are ours; all of them when there are no others."""
-    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(OURS):
+def _of_the_user(trace: TracebackType | None) -> TracebackType | None:
+    """Cut the outermost frames, which are ours, and the innermost: a signal's handler. None when all are ours."""
+    while trace is not None and _is_ours(trace):
         trace = trace.tb_next
+    last = entry = trace
+    while entry is not None:
+        if not _is_ours(entry):
+            last = entry
+        entry = entry.tb_next
+    if last is not None:
+        last.tb_next = None
     return trace
+
+
+def _is_ours(entry: TracebackType) -> bool:
+    return str(entry.tb_frame.f_globals.get("__name__", "")).startswith(OURS)
