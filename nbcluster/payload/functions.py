@@ -19,6 +19,7 @@ from typing import Any
 from nbcluster.errors import NBClusterError, NotSerializable
 from nbcluster.payload.culprits import not_serializable
 from nbcluster.payload.loading import Loading, reading
+from nbcluster.payload.modules import MODULES
 from nbcluster.payload.pickling import dump_by_value
 from nbcluster.payload.scopes import Scope, attach, captured_visible, keep
 from nbcluster.payload.sizes import approximate_size
@@ -83,6 +84,7 @@ class FunctionDumper:
         known = self._latest.get(id(function))
         if known is not None and known[0] is function and known[1].is_same():
             return known[2]
+        MODULES.look()
         watched = watch(function)
         label = name_of(function)
         try:

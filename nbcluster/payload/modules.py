@@ -163,15 +163,19 @@ def _compiled_from(now: Stamp) -> Stamp | None:
 
 @lru_cache(maxsize=4096)
 def _is_users(file: str) -> bool:
-    path = Path(file).resolve()
-    return not any(path.is_relative_to(place) for place in _installed())
+    if file.startswith(_installed()):
+        return False
+    return not str(Path(file).resolve()).startswith(_installed())
 
 
 @lru_cache(maxsize=1)
-def _installed() -> tuple[Path, ...]:
-    places = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+def _installed() -> tuple[str, ...]:
+    places: set[str | None] = {
+        sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+    }
     places |= {*site.getsitepackages(), site.getusersitepackages()}
-    return tuple(Path(place).resolve() for place in places if place)
+    places |= {str(Path(place).resolve()) for place in places if place}
+    return tuple(f"{place}{os.sep}" for place in places if place)
 
 
 MODULES = Modules()

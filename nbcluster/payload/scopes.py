@@ -30,7 +30,6 @@ from nbcluster.payload.names import contained, reads
 _KEY = "__builtins__"
 # A weak reference may die, and its callback run, at any point of the same thread: hence reentrant.
 _lock = RLock()
-_active: dict[int, list[Scope]] = {}
 
 
 class Lookup(dict[str, Any]):
@@ -40,10 +39,9 @@ class Lookup(dict[str, Any]):
     interpreter: some 20 ns more for a global, 100 ns more for a builtin.
     """
 
-    def __init__(self, namespace: dict[str, Any], before: Any) -> None:
+    def __init__(self, namespace: dict[str, Any]) -> None:
         super().__init__(vars(builtins))
         self._namespace = namespace
-        self._before = before
         self._codes: dict[int, tuple[ref[CodeType], dict[str, Any]]] = {}
 
     def __missing__(self, name: str) -> Any:
@@ -69,13 +67,17 @@ class Lookup(dict[str, Any]):
         return found
 
     def _forget(self, number: int) -> Callable[[ref[CodeType]], None]:
-        lock, key = _lock, _KEY  # at the end of the process the module's names go first
+        is_end = sys.is_finalizing
 
         def gone(_: ref[CodeType]) -> None:
-            with lock:
+            if is_end():
+                return
+            with _lock:
                 self._codes.pop(number, None)
-                if not self._codes and self._namespace.get(key) is self:
-                    self._namespace[key] = self._before
+                space = _spaces.get(id(self._namespace))
+                if not self._codes and space is not None and space.lookup is self:
+                    space.lookup = None
+                    space.settle()
 
         return gone
 
@@ -150,23 +152,21 @@ def keep(scope: Scope) -> None:
     if not scope.readers:
         return
     with _lock:
-        now = scope.namespace.get(_KEY)
-        if not isinstance(now, Lookup):
-            active = _active.get(id(scope.namespace), [])
-            before = vars(builtins) if active else now
-            now = Lookup(scope.namespace, vars(builtins) if before is None else before)
-            for other in active:
-                now.add(other)
-            scope.namespace[_KEY] = now
-        now.add(scope)
+        space = _space(scope.namespace)
+        if space.lookup is None:
+            space.lookup = Lookup(scope.namespace)
+            for layer in space.layers:
+                space.lookup.add(layer.scope)
+        space.lookup.add(scope)
+        space.settle()
 
 
 class captured_visible:  # it reads as the verb it is: with captured_visible(scope)
     """Let inner functions that are made in this block see the names of the functions that run in it.
 
-    Blocks of a thread end in the reverse order. Functions and classes that are loaded in the block, as arguments,
-    are attached to it. Drop the result and the arguments of the call within the block: what is still held at its
-    end counts as kept by the user, and makes the lookup slower (see `Lookup`).
+    Enter it before the arguments are loaded: the functions and classes in them are attached to it. Drop the result
+    and the arguments of the call within it: what is still held at its end counts as kept by the user, and makes the
+    lookup slower (see `Lookup`).
 
     Parameters
     ----------
@@ -174,11 +174,12 @@ class captured_visible:  # it reads as the verb it is: with captured_visible(sco
         Of the function that is called.
     """
 
-    __slots__ = ("_layers", "_outer", "_scope")
+    __slots__ = ("_is_over", "_layers", "_outer", "_scope")
 
     def __init__(self, scope: Scope | None) -> None:
         self._scope = scope
         self._layers: list[_Layer] = []
+        self._is_over = False
 
     def __enter__(self) -> None:
         self._outer = _blocks.now
@@ -187,7 +188,9 @@ class captured_visible:  # it reads as the verb it is: with captured_visible(sco
             self.attach(self._scope, None)
 
     def __exit__(self, *_: object) -> None:
-        _blocks.now = self._outer
+        self._is_over = True
+        while _blocks.now is not None and _blocks.now._is_over:
+            _blocks.now = _blocks.now._outer
         while self._layers:
             _take_off(self._layers.pop())
 
@@ -198,32 +201,58 @@ class captured_visible:  # it reads as the verb it is: with captured_visible(sco
         """
         if not scope.readers or any(layer.scope is scope for layer in self._layers):
             return
-        space = scope.namespace
-        same = [layer.scope for layer in self._layers if layer.scope.namespace is space]
+        same = [layer.scope for layer in self._layers if layer.scope.namespace is scope.namespace]
         known = {name: value for other in same for name, value in other.captured.items()}
         if any(known.get(name, value) is not value for name, value in scope.captured.items()):
             keep(scope)
             return
+        names = {**vars(builtins), **known, **scope.captured} if same else scope.merged
+        layer = _Layer(scope, names, scope.references(), owner)
         with _lock:
-            before = space.get(_KEY)
-            _active.setdefault(id(space), []).append(scope)
-            installed: dict[str, Any] | None = None
-            if isinstance(before, Lookup):
-                before.add(scope)
-            else:
-                installed = scope.merged if not same else {**vars(builtins), **known, **scope.captured}
-                space[_KEY] = installed
-        self._layers.append(_Layer(scope, before, installed, scope.references(), owner))
+            space = _space(scope.namespace)
+            space.layers.append(layer)
+            if space.lookup is not None:
+                space.lookup.add(scope)
+            space.settle()
+        self._layers.append(layer)
 
 
 class _Layer(NamedTuple):
-    """What one scope changed for a block."""
+    """What one scope adds to a namespace for a block: the builtins, and its names and those of the block before it."""
 
     scope: Scope
-    before: Any
-    installed: dict[str, Any] | None
+    names: dict[str, Any]
     held: list[int]
     owner: object
+
+
+class _Space:
+    """What stands in for the builtins of a namespace: a lookup, or the latest layer, or else what was there."""
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self.namespace = namespace
+        self.original = namespace.get(_KEY)
+        self.layers: list[_Layer] = []
+        self.lookup: Lookup | None = None
+
+    def settle(self) -> None:
+        """Put in what is due."""
+        if self.lookup is not None:
+            self.namespace[_KEY] = self.lookup
+        elif self.layers:
+            self.namespace[_KEY] = self.layers[-1].names
+        else:
+            _put_back(self.namespace, self.original)
+            del _spaces[id(self.namespace)]
+
+
+_spaces: dict[int, _Space] = {}
+
+
+def _space(namespace: dict[str, Any]) -> _Space:
+    if id(namespace) not in _spaces:
+        _spaces[id(namespace)] = _Space(namespace)
+    return _spaces[id(namespace)]
 
 
 class _Blocks(local):
@@ -242,14 +271,11 @@ def attach(scope: Scope, owner: object) -> None:
 
 
 def _take_off(layer: _Layer) -> None:
-    scope, space = layer.scope, layer.scope.namespace
+    scope = layer.scope
     with _lock:
-        active = _active[id(space)]
-        active.remove(scope)
-        if not active:
-            del _active[id(space)]
-        if layer.installed is not None and space.get(_KEY) is layer.installed:
-            _put_back(space, layer.before)
+        space = _space(scope.namespace)
+        space.layers = [other for other in space.layers if other is not layer]
+        space.settle()
     if scope.is_held_more(layer.held):
         gc.collect(1)  # a class that the call made and dropped is a cycle
         if scope.is_held_more(layer.held):

@@ -37,10 +37,10 @@ def call(digest: str, payload: bytes, sent: bytes, buffers: list[bytes], inputs:
 
 
 def answer(words: tuple[Any, ...]) -> Any:
+    global NAMESPACE
     match words:
         case ("reset",):
-            NAMESPACE.clear()
-            NAMESPACE.update({"__name__": "__main__", "__builtins__": builtins})
+            NAMESPACE = {"__name__": "__main__", "__builtins__": builtins}
             LOADER.__init__(where="engine 2")  # type: ignore[misc]  # as new
         case ("run", code):
             exec(compile(code, "<cell on the engine>", "exec", dont_inherit=True), NAMESPACE)

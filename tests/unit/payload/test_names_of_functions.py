@@ -453,3 +453,27 @@ def test_a_partial_has_the_digest_of_its_function(notebook: Any) -> None:
     function, args, kwargs = plain_call(functools.partial(functools.partial(notebook["g"], 1), c=3), (2,), {})
     assert function is notebook["g"]
     assert (args, kwargs) == ((1, 2), {"c": 3})
+
+
+def test_blocks_that_end_in_another_order_leave_nothing_behind(notebook: Any, engine: Any) -> None:
+    import builtins
+
+    from nbcluster.payload.functions import FunctionLoader, captured_visible
+
+    names: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
+    loader = FunctionLoader()
+    blocks = []
+    for k in (1, 2):
+        notebook.run(f"k = {k}\ndef f():\n  while True: yield list(k for _ in '1')")
+        loaded = loader.load(*_parts(notebook, "f"), names)
+        block = captured_visible(loaded.scope)
+        block.__enter__()
+        blocks.append((block, loaded.function()))
+    (first, a), (second, b) = blocks
+    assert next(b) == [2]
+    del a, blocks
+    first.__exit__()
+    assert next(b) == [2]
+    del b
+    second.__exit__()
+    assert names["__builtins__"] is builtins
