@@ -5,6 +5,7 @@ from __future__ import annotations
 from nbcluster.core.dispatch import AHEAD_MOST, has_room
 from nbcluster.core.model import FINAL, Call, Engine, Task, TaskState, could_call, has, is_up
 from nbcluster.core.scheduler import Scheduler
+from nbcluster.ids import TaskId
 from nbcluster.protocol.outcomes import Returned
 
 _SENT = (TaskState.RUNNING, TaskState.STOPPING, TaskState.GIVEN_UP)
@@ -13,9 +14,11 @@ _SENT = (TaskState.RUNNING, TaskState.STOPPING, TaskState.GIVEN_UP)
 def check_calls(scheduler: Scheduler) -> None:
     """Raise AssertionError with a sentence when the tables about calls contradict each other."""
     ledger = scheduler.ledger
+    places = _places(scheduler)
     for name, call in scheduler.calls.items():
         assert call.id == name, f"call {call.id} is kept under the name {name}"
-        _check_call(scheduler, call)
+        _check_call(scheduler, call, places.pop(name, []))
+    assert not places, f"calls that are forgotten are still somewhere: {places}"
     for engine in scheduler.engines.values():
         _check_inflight(scheduler, engine)
         _check_values(scheduler, engine)
@@ -40,22 +43,33 @@ def check_calls(scheduler: Scheduler) -> None:
         )
 
 
-def _check_call(scheduler: Scheduler, call: Call) -> None:
+def _places(scheduler: Scheduler) -> dict[TaskId, list[tuple[str, object]]]:
+    """Where each call is."""
+    places: dict[TaskId, list[tuple[str, object]]] = {}
+    for number, engine in scheduler.engines.items():
+        for name in engine.inflight:
+            places.setdefault(name, []).append(("in flight", number))
+        for item in engine.lane:
+            if isinstance(item, Call):
+                places.setdefault(item.id, []).append(("in lane", number))
+    for kind in scheduler.ledger.kinds.values():
+        for call in kind.ready:
+            places.setdefault(call.id, []).append(("among", kind))
+    return places
+
+
+def _check_call(scheduler: Scheduler, call: Call, places: list[tuple[str, object]]) -> None:
     name = f"call {call.id} ({call.state.value})"
-    at = [engine.number for engine in scheduler.engines.values() if call.id in engine.inflight]
-    lanes = [engine.number for engine in scheduler.engines.values() if any(i is call for i in engine.lane)]
-    kinds = [kind for kind in scheduler.ledger.kinds.values() if any(i is call for i in kind.ready)]
-    places = f"is in flight on {at}, waits for {lanes} and among {kinds}"
     match call.state:
         case TaskState.READY if call.order.options.pinned:
-            assert (at, lanes, kinds) == ([], [call.engine], []), f"{name} {places}"
+            assert places == [("in lane", call.engine)], f"{name} is {places}, not in its lane"
         case TaskState.READY:
-            assert (at, lanes, kinds) == ([], [], [call.kind]), f"{name} {places}"
+            assert places == [("among", call.kind)], f"{name} is {places}, not among its kind"
         case TaskState.RUNNING | TaskState.STOPPING | TaskState.GIVEN_UP:
-            assert (at, lanes, kinds) == ([call.engine], [], []), f"{name} {places}, not on {call.engine}"
+            assert places == [("in flight", call.engine)], f"{name} is {places}, not on {call.engine}"
             assert call.attempt > 0, f"{name} was sent without an attempt"
         case _:
-            assert (at, lanes, kinds) == ([], [], []), f"{name} {places}"
+            assert not places, f"{name} is {places}"
     assert call.queued == (call.state is TaskState.READY), f"{name} is marked as queued: {call.queued}"
     told = call.state in FINAL or call.state is TaskState.GIVEN_UP
     assert told == (call.outcome is not None), f"{name} has the outcome {call.outcome}"
