@@ -160,6 +160,11 @@ class AttachedCluster:
         return self._connection
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that it is connected on."""
+        return self._loop
+
+    @property
     def is_connected(self) -> bool:
         """Whether the controller can be asked."""
         return self._connection is not None and self._lost is None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
 from nbcluster.client.futures import Future
+from nbcluster.client.remote import same
 from nbcluster.errors import (
     EngineErrors,
     EngineLost,
@@ -16,6 +18,7 @@ from nbcluster.errors import (
     RemoteError,
     TaskCancelled,
     TaskTimeout,
+    UsageError,
 )
 from nbcluster.ids import EngineNumber
 from nbcluster.protocol import messages as m
@@ -185,8 +188,19 @@ class CellFuture(Future):
         """Ask the engines to let go of it; does not wait."""
         self._run.cancel(reason, force=force)
 
-    def _error(self) -> BaseException | None:
-        return self.exception(0)
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that completes it, and on which it cannot be waited for."""
+        return self._run.loop
+
+    def __reduce__(self) -> Any:
+        # Its value is here and not on the cluster: as an argument of a call it goes along.
+        if not self.done():
+            raise UsageError(
+                f"{self.what} has not ended, and the Future of a cell cannot be waited for elsewhere: send its "
+                "result(), or let the cell bind a name and give Ref('name')"
+            )
+        return same, (self.result(0),)
 
 
 def combine(results: Mapping[int, CellResult], *, single: bool) -> Exception | None:

@@ -6,6 +6,7 @@ a queue that the thread which sent the cell drains.
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 from collections import OrderedDict
@@ -40,6 +41,10 @@ class Sender(Protocol):
 
     def post_soon(self, request: m.Request) -> None:
         """Send a request from any thread; its answer is not waited for."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop on which what comes is told."""
 
 
 class CellRun:
@@ -79,6 +84,11 @@ class CellRun:
         self.done = False
 
     # -- what is known ------------------------------------------------------------------------
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop on which what comes is told."""
+        return self._sender.loop
 
     @property
     def what(self) -> str:

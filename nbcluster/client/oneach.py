@@ -5,6 +5,7 @@ Knows the engines' operations on variables, and how to ask beside what runs; kno
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -121,7 +122,12 @@ class OnEach:
         """Bind values to names."""
         for name in values:
             check_name(name)
-        return self._operate(operations.push, (dict(values),), f"push {', '.join(values)}")
+        try:
+            return self._operate(operations.push, (dict(values),), f"push {', '.join(values)}")
+        except NotSerializable as error:
+            # In the words of whoever pushes: a variable is no argument.
+            text = re.sub(r"argument 1 -> \[('.*?')\]", r"the variable \1", str(error), count=1)
+            raise NotSerializable(f"{text}; nothing was sent to an engine") from error.__cause__
 
     def pull(self, names: str | Sequence[str]) -> Future:
         """Read a name, or several as a dict."""

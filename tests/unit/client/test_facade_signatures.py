@@ -19,6 +19,7 @@ OTHERWISE = {
     "connection": "for the layers above, on the loop",
     "post_soon": "for runs, from any thread",
     "is_scripts_own": "for the facade itself",
+    "loop": "the facade has none",
     "gathered": "for views",
     "on_each": "for views",
     "putting": "for the facade itself",
