@@ -64,6 +64,11 @@ class ClusterLike(Protocol):
     def complete(self, code: str, cursor_pos: int, targets: str = "", timeout: float = 0.3) -> dict[str, Any]:
         """Ask an engine for completions."""
 
+    def inspect(
+        self, code: str, cursor_pos: int, detail_level: int = 0, targets: str = "", timeout: float = 0.3
+    ) -> dict[str, Any]:
+        """Ask an engine what a name is."""
+
     def on_comm(
         self,
         listener: Callable[[CommSent, Sequence[Any]], None],

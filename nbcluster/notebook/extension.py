@@ -7,6 +7,7 @@ from typing import Any
 
 from nbcluster.notebook.completion import CellMatcher
 from nbcluster.notebook.errors import ErrorDrawing, install
+from nbcluster.notebook.inspection import CellInspection
 from nbcluster.notebook.magics import NbclusterMagics
 
 _OURS = "nbcluster"
@@ -29,6 +30,9 @@ class Loaded:
         self._names = self._register()
         shell.Completer.custom_matchers.append(self._matcher)
         shell.events.register("pre_run_cell", self._before_cell)
+        kernel = getattr(shell, "kernel", None)
+        self._inspection = CellInspection(kernel, lambda: self.magics.clusters, self.magics.expand)
+        self._inspection.install()
         if self.magics.futures is not None:
             self.magics.futures.install()
         if self.magics.comms is not None:
@@ -46,6 +50,7 @@ class Loaded:
         if self.magics.comms is not None:
             self.magics.comms.close()
             self._shell.events.unregister("post_run_cell", self._after_cell)
+        self._inspection.uninstall()
         if self.magics.futures is not None:
             self.magics.futures.uninstall()
         self._errors.uninstall()

@@ -12,6 +12,9 @@ from weakref import WeakKeyDictionary
 from nbcluster.notebook.operations import Show
 from nbcluster.notebook.publishers import send_show
 
+STYLE = "padding-left: 8px; font-size: var(--jp-code-font-size, inherit)"
+"""As JupyterLab sets plain text."""
+
 SHOWN_TYPE = ("nbcluster.client.futures", "Future")
 
 
@@ -71,5 +74,5 @@ def _picture(text: str, status: str) -> dict[str, str]:
     what, _, more = text[1:-1].partition(f": {status}")
     return {
         "text/plain": text,
-        "text/html": f"<code>{html.escape(what)}: <b>{html.escape(status)}</b>{html.escape(more)}</code>",
+        "text/html": f"<code style='{STYLE}'>{html.escape(what)}: <b>{html.escape(status)}</b>{html.escape(more)}</code>",
     }

@@ -209,8 +209,8 @@ class Notebook:
             assert time.monotonic() < end, f"gave up waiting for {what()}"
             self.page.wait_for_timeout(40)
 
-    def complete(self, at: int, line: int, column: int) -> list[str]:
-        """Put the cursor somewhere in a cell and press Tab; return what the popup offers."""
+    def put_cursor(self, at: int, line: int, column: int) -> None:
+        """Put the cursor somewhere in a cell."""
         self.select(at)
         self.page.evaluate(
             """([at, line, column]) => {
@@ -220,6 +220,19 @@ class Notebook:
             }""",
             [at, line, column],
         )
+
+    def inspect(self, at: int, line: int, column: int) -> str:
+        """Put the cursor somewhere in a cell and press Shift-Tab; return what the tooltip says."""
+        self.put_cursor(at, line, column)
+        expect(self.cell(at).locator(".cm-editor.cm-focused")).to_be_visible(timeout=PATIENCE)
+        self.page.keyboard.press("Shift+Tab")
+        tooltip = self.page.locator(".jp-Tooltip")
+        expect(tooltip).to_be_visible(timeout=PATIENCE)
+        return tooltip.inner_text()
+
+    def complete(self, at: int, line: int, column: int) -> list[str]:
+        """Put the cursor somewhere in a cell and press Tab; return what the popup offers."""
+        self.put_cursor(at, line, column)
         self.page.keyboard.press("Tab")
         popup = self.page.locator(".jp-Completer:not(.lm-mod-hidden)")
         expect(popup).to_be_visible(timeout=PATIENCE)

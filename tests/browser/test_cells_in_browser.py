@@ -105,3 +105,43 @@ def test_input_on_an_engine_asks_here(notebook):
     nb.run(2)
     nb.wait_for_text(2, "'second'")
     assert sorted(line[4:] for line in nb.text(2).splitlines()) == ["'first'", "'second'"]
+
+
+def test_shift_tab_tells_what_the_engine_knows(notebook):
+    define = "%%distributed 0\ndef only_there(depth, width=2):\n    '''Says what it is.'''"
+    nb = notebook(START, define, "%%distributed 0\nx = 1\nonly_there(")
+    nb.run(0)
+    nb.run(1)
+    text = nb.inspect(2, 2, 11)
+    assert "only_there(depth, width=2)" in text
+    assert "Says what it is." in text
+    nb.picture("inspection-light")
+    nb.page.keyboard.press("Escape")
+    nb.use_theme("JupyterLab Dark")
+    assert "only_there(depth, width=2)" in nb.inspect(2, 2, 11)
+    nb.picture("inspection-dark")
+    nb.page.keyboard.press("Escape")
+
+
+def test_a_future_that_is_shown_and_an_error_are_as_the_notebook_knows_them(notebook):
+    nb = notebook(
+        START,
+        "%%distributed --as work\nimport time\nprint('begun')\ntime.sleep(3)\n'value'",
+        "print('another cell')",
+        "%%distributed\ndata = [1, 2]\n\ndata[5]",
+    )
+    nb.run(0)
+    nb.run(1)
+    nb.wait_for_text(1, "Future of cell [2]: running")
+    nb.run(2)
+    nb.picture("future-running")
+    nb.wait_for_text(1, "Future of cell [2]: done")
+    assert "running" not in nb.text(1)
+    assert nb.text(2).strip() == "another cell"
+    nb.run(3)
+    nb.wait_for_text(3, "IndexError")
+    assert "Cell In[4], line 4" in nb.text(3)
+    assert "----> 4 data[5]" in nb.text(3)
+    nb.picture("future-and-error-light")
+    nb.use_theme("JupyterLab Dark")
+    nb.picture("future-and-error-dark")
