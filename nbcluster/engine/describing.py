@@ -23,6 +23,10 @@ Shape = tuple[int, ...]
 Look = Callable[[Any], tuple[Shape | None, int | None]]
 
 
+_bases_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
+"""Not `kind.__mro__`: a metaclass may have its own."""
+
+
 def describe(name: str, value: Any, digest: str = "") -> NameInfo:
     """Say of a variable what can be said without running any code of its value."""
     kind = type(value)
@@ -51,7 +55,7 @@ def _measure(value: Any, kind: type) -> tuple[Shape | None, int | None]:
 
 
 def _find_look(kind: type) -> Look | None:
-    for base in type.__mro__.__get__(kind):
+    for base in _bases_of(kind):
         look = _LOOKS.get((base.__module__, base.__name__))
         if (
             look is not None

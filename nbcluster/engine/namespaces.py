@@ -36,6 +36,8 @@ class Namespace:
         self.hidden = hidden
         """What IPython has put among the variables, by name."""
         self.completer: Any = None
+        self.latest: list[Any] = ["", "", ""]
+        """The values that were shown last: `_`, `__` and `___`."""
         self.shipped: dict[str, tuple[Any, str]] = {}
         """Objects that the notebook shipped, by name, each with the digest of its bytes."""
 

@@ -14,9 +14,10 @@ from typing import Any
 
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.interactiveshell import ExecutionResult
-from traitlets import Instance
+from traitlets import Instance, Type
 
 from nbcluster.engine import namespaces, seams
+from nbcluster.engine.displayhook import NamespaceDisplayHook
 from nbcluster.engine.interrupts import Interrupts
 
 INTERNAL = ("nbcluster.engine.", "ipykernel.")
@@ -32,6 +33,7 @@ class EngineShell(ZMQInteractiveShell):  # type: ignore[misc]  # ipykernel's cla
     """ipykernel's shell, with a SIGINT handler of ours on the main thread while a cell runs."""
 
     interrupts = Instance(Interrupts, ())
+    displayhook_class = Type(NamespaceDisplayHook)
 
     def __init__(self, **kwargs: Any) -> None:
         self._outcomes = _Outcomes()

@@ -221,12 +221,11 @@ class CallingEngine:
         return msg_id
 
     def reply(self, msg_id: str) -> dict[str, Any]:
-        """Wait for the reply to a request, passing over others."""
-        while True:
+        """Wait for the reply to a request; those to others are kept."""
+        while msg_id not in self.replies:
             message = self.client.get_shell_msg(timeout=DEADLINE)
-            if message["parent_header"]["msg_id"] == msg_id:
-                content: dict[str, Any] = message["content"]
-                return content
+            self.replies[message["parent_header"]["msg_id"]] = message["content"]
+        return self.replies.pop(msg_id)
 
     def control(self, msg_type: str, **content: Any) -> dict[str, Any]:
         """Ask on the control channel."""
@@ -251,6 +250,7 @@ class CallingEngine:
             found.append(message)
 
     stray: list[dict[str, Any]] = field(default_factory=list)
+    replies: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @pytest.fixture
