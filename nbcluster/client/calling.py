@@ -20,7 +20,7 @@ from nbcluster.client.records import Table, task_table
 from nbcluster.client.references import Reference
 from nbcluster.client.submitting import AsyncSubmitter, Submission
 from nbcluster.core.targets import from_python
-from nbcluster.errors import NBClusterError, UsageError
+from nbcluster.errors import UsageError
 from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
 
@@ -254,16 +254,10 @@ class CallingCluster(AttachedCluster):
 
         Raises
         ------
-        KeyError
+        ValueReleased
             When nothing is held under it.
         """
-        name = _key_of(key)
-        try:
-            await self.connection.ask(c.ForgetKey(name), m.Done, timeout=30)
-        except NBClusterError as error:
-            if type(error) is NBClusterError and name in str(error):
-                raise KeyError(name) from error
-            raise
+        await self.connection.ask(c.ForgetKey(_key_of(key)), m.Done, timeout=30)
 
     # -- engines' names -----------------------------------------------------------------------
 

@@ -39,6 +39,15 @@ class ChunkSizer:
         """Seconds that an item takes, None when it is not known yet."""
         return self._seconds
 
+    @property
+    def is_growing(self) -> bool:
+        """Whether chunks would be larger if larger ones had been measured."""
+        if self._fixed is not None:
+            return False
+        return self._seconds is None or self._measured * GROWTH < min(
+            TARGET / max(self._seconds, 1e-9), MOST_ITEMS
+        )
+
     def next(self, engines: int) -> int:
         """Return how many items the next chunk should have."""
         if self._fixed is not None:

@@ -11,9 +11,8 @@ import queue
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from nbcluster.client.callfutures import CallFuture
 from nbcluster.client.calls import Calls
@@ -31,8 +30,8 @@ from nbcluster.protocol.outcomes import Threw
 MOST_CHUNKS = 1_000
 """Chunks on their way or waiting to be yielded, at most, unless the user says how many items."""
 
-FEW_CHUNKS = 64
-"""Chunks on their way before it is known how long one takes."""
+FEW_CHUNKS = 8
+"""Chunks on their way for each engine, as long as the next measurement may show that they should be larger."""
 
 AHEAD = 0.5
 """Seconds of work that each engine should have before it, at least."""
@@ -102,7 +101,7 @@ class MapRun:
         self.what = f"map of {placement.options.label or name_of(fn)}"
         self.total = _length(iterables)
         self._items: Iterator[Any] = iter(iterables[0]) if single else zip(*iterables)  # noqa: B905  # like map
-        self._calls = calls
+        self.calls = calls
         self._fleet = fleet
         self._kind = placement.kind(f"map {name_of(fn)}")
         self._after = tasks_of(placement.options.after)
@@ -115,8 +114,8 @@ class MapRun:
         self._ended: deque[CallFuture] = deque()
         self.flights: dict[CallFuture, _Flight] = {}
         self._parked: dict[int, tuple[_Flight, list[Any] | Exception]] = {}
-        self._results: deque[Any] = deque()
-        self._chunk_of_results = 0
+        self.results: deque[Any] = deque()
+        """What can be yielded at once."""
         self._sent = self._yielded_chunks = self._drawn = self._bytes = 0
         self.yielded = 0
         self._exhausted = False
@@ -147,8 +146,8 @@ class MapRun:
 
     def _window(self) -> int:
         each = self._sizer.seconds
-        if each is None:
-            return FEW_CHUNKS
+        if each is None or self._sizer.is_growing:
+            return FEW_CHUNKS * self.engines
         chunk = each * self._sizer.next(self.engines)
         return max(4 * self.engines, min(MOST_CHUNKS, int(AHEAD * self.engines / max(chunk, 1e-6))))
 
@@ -158,9 +157,9 @@ class MapRun:
         if not items:
             return
         start, self._drawn = self._drawn, self._drawn + len(items)
-        packed = self._calls.packer.arguments((items, start), {})
+        packed = self.calls.packer.arguments((items, start), {})
         self._sizer.drawn(len(items), max(1, packed.nbytes))
-        future = self._calls.send(self._kind, self._function, packed, after=self._after)
+        future = self.calls.send(self._kind, self._function, packed, after=self._after)
         self.flights[future] = _Flight(self._sent, start, len(items), packed.nbytes)
         self._sent += 1
         self._bytes += packed.nbytes
@@ -197,28 +196,25 @@ class MapRun:
         return bool(self._ended)
 
     @property
-    def has_result(self) -> bool:
-        """Whether a result can be yielded at once."""
-        return bool(self._results)
-
-    @property
     def is_finished(self) -> bool:
         """Whether everything was yielded."""
-        return self._exhausted and not self.flights and not self._results and not self._parked
+        return self._exhausted and not self.flights and not self.results and not self._parked
 
     def take_ended(self) -> CallFuture:
         """Take one of the chunks that have ended; its value is to be brought, and given to `keep`."""
         return self._ended.popleft()
 
-    def keep(self, future: CallFuture) -> None:
-        """Keep the results of a chunk until they are yielded.
+    def keep(self, future: CallFuture) -> int:
+        """Keep the results of a chunk until they are yielded; return how many items it had.
 
         Raises
         ------
         Exception
             What the chunk raised, when it is its turn.
         """
-        flight = self.flights.pop(future)
+        flight = self.flights.pop(future, None)
+        if flight is None:  # the map was stopped before it ended
+            return 0
         self._bytes -= flight.nbytes
         end = future.end
         if end is not None and end.seconds:
@@ -228,6 +224,7 @@ class MapRun:
             self._parked[flight.index] = flight, outcome
         else:
             self._release(flight, outcome)
+        return flight.count
 
     def _outcome(self, future: CallFuture, flight: _Flight) -> list[Any] | Exception:
         try:
@@ -244,7 +241,7 @@ class MapRun:
 
     def release_ordered(self) -> None:
         """Make the next results of the order ready, when they are here and those before were yielded."""
-        while not self._results and self._yielded_chunks in self._parked:
+        while not self.results and self._yielded_chunks in self._parked:
             flight, outcome = self._parked.pop(self._yielded_chunks)
             self._release(flight, outcome)
 
@@ -253,18 +250,13 @@ class MapRun:
         if isinstance(outcome, Exception):
             self.stop("another item of the map failed", over=None)
             raise outcome
-        self._results.extend(outcome)
-
-    def pop(self) -> Any:
-        """Yield one result."""
-        self.yielded += 1
-        return self._results.popleft()
+        self.results.extend(outcome)
 
     def check_over(self) -> None:
         """Raise why there is nothing more to come, when that is no happy end."""
         if self._over is not None:
             raise self._over
-        if self._input_error is not None and not self.flights and not self._results and not self._parked:
+        if self._input_error is not None and not self.flights and not self.results and not self._parked:
             error, self._input_error = self._input_error, None
             raise error
 
@@ -273,12 +265,12 @@ class MapRun:
         self._exhausted = True
         self._over = over
         self._parked.clear()
-        self._results.clear()
+        self.results.clear()
         left = [future for future in self.flights if not future.done()]
         self.flights.clear()
         self._ended.clear()
         if left:
-            self._calls.stop_soon([future.task for future in left], reason)
+            self.calls.stop_soon([future.task for future in left], reason)
         return left
 
     def cancelled(self) -> Exception:
@@ -313,67 +305,64 @@ class Map:
     def __init__(self, make: Callable[[Callable[[], object]], MapRun]) -> None:
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._run = make(lambda: self._woken.put(None))
-        self._stack = ExitStack()
-        self._line: Line | None = None
-        self._start()
-
-    def _start(self) -> None:
+        self._results = self._generate()
         until = time.monotonic() + DRAW_FOR
         while self._run.wants_more and time.monotonic() < until:
             self._send()
 
     def _send(self) -> None:
-        self._run._calls.wait_room()
+        self._run.calls.wait_room()
         self._run.send_next()
 
-    def __iter__(self) -> Self:
-        return self
+    def __iter__(self) -> Iterator[Any]:
+        return self._results  # a generator costs less for each item than __next__ does
 
     def __next__(self) -> Any:
+        return next(self._results)
+
+    def _generate(self) -> Iterator[Any]:
         run = self._run
-        if self._line is None:
-            self._line = self._stack.enter_context(line(run.what, run.total, unit="item"))
+        with line(run.what, run.total, unit="item") as shown:
+            while self._wait_results(shown):
+                results = run.results
+                while results:
+                    run.yielded += 1
+                    yield results.popleft()
+                    if run.has_ended_chunk:  # the engines may want more
+                        break
+
+    def _wait_results(self, shown: Line) -> bool:
         try:
-            self._wait_result()
+            return self._come(shown)
         except KeyboardInterrupt:
             self.cancel()
             raise
-        except BaseException:
-            self._stack.close()
-            raise
-        self._line.advance()
-        return run.pop()
 
-    def _wait_result(self) -> None:
+    def _come(self, shown: Line) -> bool:
+        """Send what engines want and wait until there are results; False at the end."""
         run = self._run
         while True:
             while run.has_ended_chunk:
-                run.keep(run.take_ended())
+                shown.advance(run.keep(run.take_ended()))
             run.release_ordered()
-            if run.wants_more and (not run.has_result or run.flights_low):
+            if run.wants_more and (not run.results or run.flights_low):
                 self._send()
-                if not run.has_result:
-                    continue
-            if run.has_result:
-                return
+                continue
+            if run.results:
+                return True
             run.check_over()
             if run.is_finished:
-                raise StopIteration
-            if not run.has_ended_chunk:
-                self._wait_chunk()
+                return False
+            self._wait_chunk(shown)
 
-    def _wait_chunk(self) -> None:
+    def _wait_chunk(self, shown: Line) -> None:
         try:
             self._woken.get(timeout=SAY_AFTER)
-            return
         except queue.Empty:
-            if self._line is not None and not self._line.is_shown and not self._said:
-                self._said = True
+            if not shown.is_shown:
                 first = next(iter(self._run.flights), None)
                 say(f"waiting for {first._why_waiting() if first is not None else self._run.what}")
-        self._woken.get()
-
-    _said = False
+            self._woken.get()
 
     def cancel(self, timeout: float = CANCEL_PATIENCE) -> None:
         """Draw no more, withdraw what waits and interrupt what runs; wait for the engines' word.
@@ -383,7 +372,6 @@ class Map:
         timeout : float
             Seconds to wait for it.
         """
-        self._stack.close()
         until = time.monotonic() + timeout
         for future in self._run.stop("the map was cancelled", self._run.cancelled()):
             try:
@@ -420,14 +408,15 @@ class AsyncMap:
                     await future._bring()
                 run.keep(future)
             run.release_ordered()
-            if run.wants_more and (not run.has_result or run.flights_low):
-                await run._calls.room()
+            if run.wants_more and (not run.results or run.flights_low):
+                await run.calls.room()
                 run.send_next()
-                if not run.has_result:
+                if not run.results:
                     await asyncio.sleep(0)
                     continue
-            if run.has_result:
-                return run.pop()
+            if run.results:
+                run.yielded += 1
+                return run.results.popleft()
             run.check_over()
             if run.is_finished:
                 raise StopAsyncIteration
