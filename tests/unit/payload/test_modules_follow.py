@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import os
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nbcluster.payload.modules import MODULES
+from nbcluster.payload.modules import MODULES, Modules
 
 _clock = iter(range(1_700_000_000, 1_800_000_000, 10))
 
@@ -107,6 +108,26 @@ def test_a_module_with_an_error_says_so(notebook: Any, write: Write) -> None:
     )
     reload("followed_g")
     assert notebook.call(notebook["f"]) > 1
+
+
+@pytest.mark.parametrize(
+    ("theirs", "edited", "loads"),
+    [(+1, False, 1), (+1, True, 2), (-1, True, 1), (0, True, 1)],
+    ids=["another file there", "a newer version", "an older version", "the same version"],
+)
+def test_only_a_newer_version_of_the_file_here_is_loaded(
+    write: Write, theirs: int, edited: bool, loads: int
+) -> None:
+    text = "import builtins\nbuiltins.loads_for_test = getattr(builtins, 'loads_for_test', 0) + 1\n"
+    write("followed_j", text)
+    module = importlib.import_module("followed_j")
+    mine = Modules()
+    stamp = mine.stamp(module)
+    assert stamp is not None
+    if edited:
+        write("followed_j", f"{text}X = 1\n")
+    mine.follow((stamp._replace(mtime_ns=stamp.mtime_ns + theirs),))
+    assert vars(builtins).pop("loads_for_test") == loads
 
 
 def test_what_is_installed_is_not_followed(write: Write) -> None:

@@ -198,6 +198,13 @@ TABLE = [
     ),
     Case("a coroutine function", "k = 2\nasync def f(): return [k for _ in '12']", "f", [2, 2]),
     Case("a generator function", "k = 2\ndef g():\n  yield k\ndef f(): return list(g())", "f", [2]),
+    Case("the body of a class in a function", "k = 2\ndef f():\n  class C: j = k + 1\n  return C.j", "f", 3),
+    Case(
+        "a name that the body of a class assigns first",
+        "import threading\nk = threading.Lock()\ndef f():\n  class C:\n    k = 1\n    j = k\n  return C.j",
+        "f",
+        1,
+    ),
     Case("names that are the kernel's own", "In = [1]\ndef f(): return 'In' in globals()", "f", False),
 ]
 
@@ -417,6 +424,16 @@ def test_an_instance_comes_home_as_an_instance_of_the_notebooks_own_class(notebo
     assert type(made) is own
     assert own.m is method
     assert own.count == 0
+
+
+def test_a_function_that_comes_home_has_the_notebooks_own_class(notebook: Any) -> None:
+    notebook.run("class C:\n  def m(self): return 1\ndef f():\n  def g(): return C\n  return g")
+    own = notebook["C"]
+    method = own.m
+    got = notebook.call(notebook["f"])
+    del notebook.names["C"]  # what it brought is looked at
+    assert got() is own
+    assert own.m is method
 
 
 def test_a_class_of_the_engine_comes_here_and_goes_back_as_itself(notebook: Any, engine: Any) -> None:
