@@ -13,7 +13,7 @@ from nbcluster.client.attached import Key
 from nbcluster.client.calling import CallingCluster
 from nbcluster.client.cells import CellRun, OutputTaker, Runs
 from nbcluster.client.futures import Future
-from nbcluster.client.options import namespace_name
+from nbcluster.client.options import check_namespaces, namespace_name
 from nbcluster.client.views import AsyncView
 from nbcluster.core.targets import from_python, parse
 from nbcluster.errors import NBClusterError, UsageError
@@ -162,6 +162,9 @@ class AsyncCluster(CallingCluster):
             retries=retries,
             resources=dict(resources or {}),
         )
+        if namespace:
+            check_namespaces(meant, self._fleet.engines)
+        await self.calls.sent()  # the calls before it come first in the lanes
         run = CellRun(self, order, single=meant.single)
         self._runs.add(run)
         try:
@@ -175,10 +178,10 @@ class AsyncCluster(CallingCluster):
         return run
 
     async def complete(
-        self, code: str, cursor_pos: int, targets: Key = "", timeout: float = 0.3
+        self, code: str, cursor_pos: int, targets: Key = "", timeout: float = 0.3, namespace: str = ""
     ) -> dict[str, Any]:
         """Ask an engine's kernel for completions; the content of its complete_reply, empty when it is late."""
-        request = m.Complete(code, cursor_pos, from_python(targets), timeout)
+        request = m.Complete(code, cursor_pos, from_python(targets), timeout, namespace_name(namespace))
         return (await self.connection.ask(request, m.KernelReply, timeout=timeout + 10)).content
 
     async def inspect(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -261,9 +261,13 @@ class CallingCluster(AttachedCluster):
 
     # -- engines' names -----------------------------------------------------------------------
 
-    def on_each(self, targets: str, namespace: str = "") -> OnEach:
-        """What is done on each of some engines, for views and namespaces."""
-        return OnEach(self.calls, self._fleet, targets, namespace)
+    def on_each(self, targets: str, namespace: str = "", priority: int = 0) -> OnEach:
+        """What is done on each of some engines, for views, namespaces and the layers above."""
+        return OnEach(self.calls, self._fleet, targets, namespace, priority)
+
+    def note_scatter(self, name: str, numbers: Sequence[int], axis: int = 0, namespace: str = "") -> None:
+        """Remember where the parts of a name are."""
+        self.scattered[f"{namespace}.{name}" if namespace else name] = (tuple(numbers), axis)
 
     def gathered(self, name: str, targets: str, namespace: str = "") -> tuple[OnEach, int]:
         """Where the parts of a name are, and the axis that joins them: as its scatter had it, else the targets."""

@@ -146,6 +146,10 @@ class Calls:
             outbox.tell_room(tell)
             await room
 
+    async def sent(self) -> None:
+        """Wait until all that was submitted is on its way to the controller."""
+        await self._outbox.wait_gone()
+
     def drop(self, task: TaskId) -> None:
         """Nobody holds this Future any more."""
         if self._over is None:

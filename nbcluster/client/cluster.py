@@ -14,6 +14,7 @@ from nbcluster.client.calls import Calls
 from nbcluster.client.cells import CellRun, OutputTaker
 from nbcluster.client.futures import Future
 from nbcluster.client.mapping import Map
+from nbcluster.client.oneach import OnEach
 from nbcluster.client.portal import portal
 from nbcluster.client.records import Table
 from nbcluster.client.submitting import Submitter
@@ -329,6 +330,18 @@ class Cluster:
         """The names of engines: a named namespace, or the kernels' own. See `AsyncCluster.namespace`."""
         return Namespace(self._twin.namespace(name, on))
 
+    def on_each(self, targets: str, namespace: str = "", priority: int = 0) -> OnEach:
+        """What is done on each of some engines, for the layers above."""
+        return self._twin.on_each(targets, namespace, priority)
+
+    def gathered(self, name: str, targets: str, namespace: str = "") -> tuple[OnEach, int]:
+        """Where the parts of a name are, and the axis that joins them. See `AsyncCluster.gathered`."""
+        return self._twin.gathered(name, targets, namespace)
+
+    def note_scatter(self, name: str, numbers: Sequence[int], axis: int = 0, namespace: str = "") -> None:
+        """Remember where the parts of a name are."""
+        self._twin.note_scatter(name, numbers, axis, namespace)
+
     # -- cells --------------------------------------------------------------------------------
 
     def send_cell(
@@ -374,9 +387,11 @@ class Cluster:
         )
         return portal().call(work)
 
-    def complete(self, code: str, cursor_pos: int, targets: Key = "", timeout: float = 0.3) -> dict[str, Any]:
+    def complete(
+        self, code: str, cursor_pos: int, targets: Key = "", timeout: float = 0.3, namespace: str = ""
+    ) -> dict[str, Any]:
         """Ask an engine's kernel for completions; the content of its complete_reply, empty when it is late."""
-        return portal().call(self._twin.complete(code, cursor_pos, targets, timeout))
+        return portal().call(self._twin.complete(code, cursor_pos, targets, timeout, namespace))
 
     def inspect(
         self, code: str, cursor_pos: int, detail_level: int = 0, targets: Key = "", timeout: float = 0.3

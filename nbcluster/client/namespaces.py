@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from nbcluster.client.futures import Future
-from nbcluster.client.oneach import OnEach, missing_name
+from nbcluster.client.oneach import OnEach, finish_names
 from nbcluster.client.records import Name, Table, difference_table, name_table
 from nbcluster.protocol.tasks import NameInfo
 
@@ -38,25 +37,25 @@ class AsyncNamespace:
         if live:
             await self.on_each.write(values)
         else:
-            await _finish(self.on_each.push(values))
+            await finish_names(self.on_each.push(values), list(values))
 
     async def pull(self, names: str | list[str], live: bool = False) -> Any:
         """Bring values here; several names give a list. `live` at once, beside what runs."""
         each = self.on_each
         if live:
             return each.shaped_read(names, await each.read([names] if isinstance(names, str) else names))
-        return each.shaped_pull(names, await _finish(each.pull(names)))
+        return each.shaped_pull(names, await finish_names(each.pull(names), names))
 
     async def unbind(self, name: str, live: bool = False) -> None:
         """Delete a name; `live` at once, beside what runs."""
         if live:
             await self.on_each.write({}, [name])
         else:
-            await _finish(self.on_each.delete([name]))
+            await finish_names(self.on_each.delete([name]), name)
 
     async def clear(self) -> None:
         """Delete all names that users made, when what runs has ended."""
-        await _finish(self.on_each.clear())
+        await finish_names(self.on_each.clear(), "")
 
     async def keys(self) -> Any:
         """The names that users made, at once."""
@@ -77,13 +76,6 @@ class AsyncNamespace:
         which = f"namespace {self.name!r}" if self.name else "kernels' own namespace"
         where = self.targets or "all Python engines"
         return f"<{type(self).__name__}: the {which} on {where} in {self._cluster.name!r}>"
-
-
-async def _finish(future: Future) -> Any:
-    try:
-        return await future
-    except Exception as error:
-        raise missing_name(error) or error  # noqa: B904  # the group is the same news, once for each engine
 
 
 def rows(described: Mapping[int, tuple[NameInfo, ...]]) -> list[Name]:

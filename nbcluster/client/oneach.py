@@ -5,6 +5,7 @@ Knows the engines' operations on variables, and how to ask beside what runs; kno
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from keyword import iskeyword
@@ -26,6 +27,7 @@ from nbcluster.errors import (
     NBClusterError,
     NotSerializable,
     NotSupported,
+    RemoteTraceback,
     UsageError,
 )
 from nbcluster.ids import EngineNumber
@@ -62,16 +64,20 @@ class OnEach:
         In the grammar of TARGETS; resolved at each call.
     namespace : str
         The named namespace; "" is the kernel's own.
+    priority : int
+        In the engines' lanes.
     """
 
-    def __init__(self, calls: Calls, fleet: Fleet, targets: str, namespace: str = "") -> None:
+    def __init__(
+        self, calls: Calls, fleet: Fleet, targets: str, namespace: str = "", priority: int = 0
+    ) -> None:
         self._calls = calls
         self._fleet = fleet
         self.targets = targets
         self.namespace = namespace
         self._meant = parse(targets)
-        self._loud = Placement(Options(namespace=namespace), fleet)
-        self._quiet = Placement(Options(namespace=namespace, quiet=True), fleet)
+        self._loud = Placement(Options(namespace=namespace, priority=priority), fleet)
+        self._quiet = Placement(Options(namespace=namespace, priority=priority, quiet=True), fleet)
 
     @property
     def single(self) -> bool:
@@ -128,6 +134,11 @@ class OnEach:
             # In the words of whoever pushes: a variable is no argument.
             text = re.sub(r"argument 1 -> \[('.*?')\]", r"the variable \1", str(error), count=1)
             raise NotSerializable(f"{text}; nothing was sent to an engine") from error.__cause__
+
+    def ship(self, name: str, value: Any, digest: str) -> Future:
+        """Bind a name where it is missing, or is still what was shipped before; `digest` is that of the value."""
+        check_name(name)
+        return self._operate(operations.ship, (name, value, digest), f"ship {name}")
 
     def pull(self, names: str | Sequence[str]) -> Future:
         """Read a name, or several as a dict."""
@@ -187,6 +198,22 @@ class OnEach:
         question = t.DescribeNames(self.namespace, tuple(names))
         answers = await self._ask(question, t.NamesDescribed)
         return {number: answer.names for number, answer in answers.items()}
+
+    async def digests(self, names: Sequence[str], timeout: float) -> dict[int, dict[str, str]]:
+        """Which of some names there are, by engine, each with the digest under which it was shipped, "" for none.
+
+        An engine that does not answer in time is left out.
+        """
+        numbers = self.numbers()
+        question = codec.encode_task(t.DescribeNames(self.namespace, tuple(names)))[1]
+        order = c.AskEngines(question, ",".join(map(str, numbers)) + ",", timeout)
+        told = await self._calls.connection.ask(order, c.EngineAnswers, timeout=timeout + 10)
+        replies = {number: _replies.decode(payload) for number, payload in told.answers.items()}
+        return {
+            number: {info.name: info.digest for info in reply.names}
+            for number, reply in replies.items()
+            if isinstance(reply, t.NamesDescribed)
+        }
 
     async def read(self, names: Sequence[str]) -> dict[int, dict[str, Any]]:
         """Read values at once."""
@@ -256,10 +283,30 @@ class OnEach:
         return self.bare({number: [values[name] for name in names] for number, values in read.items()})
 
 
-def missing_name(error: BaseException) -> KeyError | None:
-    """The KeyError that all engines of a group agree on: a name that is on none of them."""
-    if isinstance(error, EngineErrors) and all(isinstance(each, KeyError) for each in error.errors.values()):
-        first = next(iter(error.errors.values()))
-        assert isinstance(first, KeyError)
-        return first
-    return None
+def about_names(error: Exception, names: str | Sequence[str] = "") -> Exception:
+    """Return an error of an operation on variables in the words of whoever asked for it.
+
+    A name that is on none of the engines is one KeyError; what cannot be pickled is a variable and no result.
+    """
+    if isinstance(error, EngineErrors):
+        errors = {number: about_names(each, names) for number, each in error.errors.items()}
+        if all(isinstance(each, KeyError) for each in errors.values()):
+            return next(iter(errors.values()))
+        return EngineErrors(error.message, errors)
+    cause = error.__cause__
+    if type(error) is NotSerializable and isinstance(cause, RemoteTraceback):
+        what = repr(names) if isinstance(names, str) else ", ".join(map(repr, names))
+        reason = str(error).removeprefix("the result").removeprefix(":").strip()
+        told = NotSerializable(f"{what} stays on engine {cause.engine}: {reason}")
+        told.__cause__ = cause
+        return told
+    return error
+
+
+async def finish_names(future: Future, names: str | Sequence[str], timeout: float | None = None) -> Any:
+    """Await an operation on variables; its errors are in the words of `about_names`."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await future
+    except (KeyError, NotSerializable, EngineErrors) as error:
+        raise about_names(error, names) from error.__cause__

@@ -236,11 +236,28 @@ def able_engines(targets: Targets, engines: Sequence[m.EngineStatus], *, every: 
     if unable and (every or len(unable) == len(meant)):
         engine = unable[0]
         raise NotSupported(
-            f"engine {engine.number} runs the kernel {engine.kernel!r} ({engine.language}), which runs cells and no "
-            "calls: functions and variables of Python cannot be sent there. Use %%distributed or view.execute(), "
-            "or start an engine of this Python with cluster.add(1)"
+            f"engine {engine.number} runs the kernel {engine.kernel!r} ({engine.language}), which does not load "
+            "nbcluster: functions and variables of Python cannot be sent there; use a cell in its language "
+            "(%%distributed, view.execute), or start an engine of this Python with cluster.add(1)"
         )
     return [engine for engine in meant if engine not in unable]
+
+
+def check_namespaces(targets: Targets, engines: Sequence[m.EngineStatus]) -> None:
+    """Refuse a named namespace on engines that have none.
+
+    Raises
+    ------
+    UnknownTarget, NoEngines, EngineLost, NotSupported
+    """
+    by_number = {engine.number: engine for engine in engines}
+    for number in resolve(targets, map(as_engine, engines), LANGUAGE):
+        engine = by_number[number]
+        if is_ready(engine) and not engine.can_call:
+            raise NotSupported(
+                f"engine {engine.number} runs the kernel {engine.kernel!r} ({engine.language}), which has one "
+                "namespace alone; leave the namespace out there, or name engines of this Python as targets"
+            )
 
 
 def _check_resources(wanted: Mapping[str, float], engines: Sequence[m.EngineStatus]) -> None:

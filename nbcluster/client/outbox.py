@@ -170,6 +170,14 @@ class Outbox:
         self._tell_waiting()
         return taken
 
+    async def wait_gone(self) -> None:
+        """Wait until every call that was put in has left; most often there is none."""
+        last = self._gone + len(self._parcels)
+        while self._gone < last and self._post is not None:
+            self._flush()
+            if self._gone < last:
+                await asyncio.sleep(0.005)
+
     async def wait_sent(self) -> None:
         """Wait until every call that was put in has been acknowledged."""
         while (self._parcels or self._window_calls) and self._post is not None:

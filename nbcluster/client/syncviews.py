@@ -9,18 +9,19 @@ from typing import Any
 from nbcluster.client.collecting import finish
 from nbcluster.client.futures import Future
 from nbcluster.client.namespaces import AsyncNamespace
-from nbcluster.client.oneach import OnEach, missing_name
+from nbcluster.client.oneach import OnEach, about_names
 from nbcluster.client.portal import portal
 from nbcluster.client.records import Name, Table
 from nbcluster.client.scatter import join
 from nbcluster.client.views import AsyncView
+from nbcluster.errors import EngineErrors, NotSerializable
 
 
-def _finish(future: Future, timeout: float | None = None) -> Any:
+def _finish(future: Future, names: str | Sequence[str], timeout: float | None = None) -> Any:
     try:
         return finish(future, timeout)
-    except Exception as error:
-        raise missing_name(error) or error  # noqa: B904  # the group is the same news, once for each engine
+    except (KeyError, NotSerializable, EngineErrors) as error:
+        raise about_names(error, names) from error.__cause__
 
 
 class View:
@@ -70,14 +71,14 @@ class View:
         if live:
             portal().call(self._twin.push(values, live), timeout)
         else:
-            _finish(self._twin.on_each.push(values), timeout)
+            _finish(self._twin.on_each.push(values), list(values), timeout)
 
     def pull(self, names: str | Sequence[str], live: bool = False, *, timeout: float | None = None) -> Any:
         """Bring values here, by the shape of the targets; several names give a list. See `AsyncView.pull`."""
         if live:
             return portal().call(self._twin.pull(names, live), timeout)
         each = self._twin.on_each
-        return each.shaped_pull(names, _finish(each.pull(names), timeout))
+        return each.shaped_pull(names, _finish(each.pull(names), names, timeout))
 
     def scatter(self, name: str, data: Any, axis: int = 0, *, timeout: float | None = None) -> None:
         """Bind a part of data to a name on each target. See `AsyncView.scatter`.
@@ -89,13 +90,13 @@ class View:
         {0: 5, 1: 5}
         """
         future, numbers = self._twin.on_each.scatter(name, data, axis)
-        _finish(future, timeout)
+        _finish(future, name, timeout)
         self._twin.note_scatter(name, numbers, axis)
 
     def gather(self, name: str, *, timeout: float | None = None) -> Any:
         """Bring the parts of a name here and join them. See `AsyncView.gather`."""
         each, axis = self._twin.where_scattered(name)
-        parts = _finish(each.pull(name), timeout)
+        parts = _finish(each.pull(name), name, timeout)
         return join([parts] if each.single else list(parts.values()), axis)
 
     def complete(self, code: str, cursor_pos: int | None = None, timeout: float = 0.3) -> list[str]:
@@ -113,7 +114,7 @@ class View:
         self.push({name: value})
 
     def __delitem__(self, name: str) -> None:
-        _finish(self._twin.on_each.delete([name]))
+        _finish(self._twin.on_each.delete([name]), name)
 
     def __repr__(self) -> str:
         return repr(self._twin).replace("AsyncView", "View", 1)
@@ -155,25 +156,25 @@ class Namespace:
         if live:
             portal().call(self._twin.push(values, live))
         else:
-            _finish(self.on_each.push(values))
+            _finish(self.on_each.push(values), list(values))
 
     def pull(self, names: str | list[str], live: bool = False) -> Any:
         """Bring values here; several names give a list. `live` at once, beside what runs."""
         if live:
             return portal().call(self._twin.pull(names, live))
         each = self.on_each
-        return each.shaped_pull(names, _finish(each.pull(names)))
+        return each.shaped_pull(names, _finish(each.pull(names), names))
 
     def unbind(self, name: str, live: bool = False) -> None:
         """Delete a name; `live` at once, beside what runs."""
         if live:
             portal().call(self._twin.unbind(name, live))
         else:
-            _finish(self.on_each.delete([name]))
+            _finish(self.on_each.delete([name]), name)
 
     def clear(self) -> None:
         """Delete all names that users made, when what runs has ended."""
-        _finish(self.on_each.clear())
+        finish(self.on_each.clear())
 
     def keys(self) -> Any:
         """The names that users made, at once."""

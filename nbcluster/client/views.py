@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.client.cells import CellRun
 from nbcluster.client.futures import Future, wait_done
-from nbcluster.client.oneach import OnEach, missing_name
+from nbcluster.client.oneach import OnEach, finish_names
 from nbcluster.client.scatter import join
 from nbcluster.errors import UsageError
 from nbcluster.protocol.origin import Origin
@@ -138,7 +137,7 @@ class AsyncView:
         if live:
             await self.on_each.write(values)
             return
-        await self._finish(self.on_each.push(values), timeout)
+        await finish_names(self.on_each.push(values), list(values), timeout)
 
     async def pull(
         self, names: str | Sequence[str], live: bool = False, *, timeout: float | None = None
@@ -163,14 +162,14 @@ class AsyncView:
         if live:
             wanted = [names] if isinstance(names, str) else list(names)
             return self.on_each.shaped_read(names, await self.on_each.read(wanted))
-        return self.on_each.shaped_pull(names, await self._finish(self.on_each.pull(names), timeout))
+        return self.on_each.shaped_pull(names, await finish_names(self.on_each.pull(names), names, timeout))
 
     async def unbind(self, name: str, live: bool = False) -> None:
         """Delete a name from each target's namespace."""
         if live:
             await self.on_each.write({}, [name])
         else:
-            await self._finish(self.on_each.delete([name]), None)
+            await finish_names(self.on_each.delete([name]), name)
 
     async def scatter(self, name: str, data: Any, axis: int = 0, *, timeout: float | None = None) -> None:
         """Bind a part of data to a name on each target, in the order of the engines.
@@ -186,7 +185,7 @@ class AsyncView:
             Seconds to wait.
         """
         future, numbers = self.on_each.scatter(name, data, axis)
-        await self._finish(future, timeout)
+        await finish_names(future, name, timeout)
         self.note_scatter(name, numbers, axis)
 
     async def gather(self, name: str, *, timeout: float | None = None) -> Any:
@@ -197,15 +196,8 @@ class AsyncView:
         list, numpy array, pandas DataFrame or Series
         """
         each, axis = self.where_scattered(name)
-        parts = await self._finish(each.pull(name), timeout)
+        parts = await finish_names(each.pull(name), name, timeout)
         return join([parts] if each.single else list(parts.values()), axis)
-
-    async def _finish(self, future: Future, timeout: float | None) -> Any:
-        try:
-            async with asyncio.timeout(timeout):
-                return await future
-        except Exception as error:
-            raise missing_name(error) or error  # noqa: B904  # the group is the same news, once for each engine
 
     # -- questions ----------------------------------------------------------------------------
 
