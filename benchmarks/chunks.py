@@ -1,8 +1,11 @@
-"""How many items a message of a map carries, the same for every system that does not choose by itself."""
+"""How many items a message of a map carries, for systems that do not choose by themselves."""
 
 from __future__ import annotations
 
+CHUNKS = 128
+"""What nbcluster's map makes of 100,000 items that take no time: 117 to 162 calls, by its `history()`."""
 
-def chunksize(count: int, engines: int) -> int:
-    """Return the items of a chunk, by the rule of multiprocessing.Pool: four chunks an engine."""
-    return -(-count // (4 * engines))
+
+def chunksize(count: int) -> int:
+    """Return the items of a chunk, so that there are as many as nbcluster makes."""
+    return -(-count // CHUNKS)

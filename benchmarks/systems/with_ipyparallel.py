@@ -82,4 +82,4 @@ class Driver:
 
     def map_squares(self, count: int) -> int:
         view = self.client.load_balanced_view()
-        return sum(view.map_sync(work.square, range(count), chunksize=chunksize(count, len(self.client))))
+        return sum(view.map_sync(work.square, range(count), chunksize=chunksize(count)))

@@ -18,7 +18,6 @@ class Driver:
     module = "concurrent.futures"
 
     def start(self, n: int) -> None:
-        self.engines = n
         self.pool = ProcessPoolExecutor(n)
         self.do_nothing(n)
 
@@ -39,7 +38,7 @@ class Driver:
         return [self.pool.submit(work.hold, path) for _ in range(engines)]
 
     def map_squares(self, count: int) -> int:
-        return sum(self.pool.map(work.square, range(count), chunksize=chunksize(count, self.engines)))
+        return sum(self.pool.map(work.square, range(count), chunksize=chunksize(count)))
 
     def pids(self) -> dict[str, list[int]]:
         children = [process.pid for process in multiprocessing.active_children()]

@@ -32,6 +32,15 @@ class Executed:
         ]
         return [line for line in plain("".join(texts)).splitlines() if line]
 
+    def value(self, cell: str) -> list[str]:
+        """Return the lines of the value of a cell's last expression, without what was printed."""
+        (text,) = [
+            output.data["text/plain"]
+            for output in self.cells[cell].outputs
+            if output.output_type == "execute_result"
+        ]
+        return [line for line in text.splitlines() if line]
+
     def errors(self, cell: str) -> list[str]:
         """Return each error that a cell shows, as it is drawn."""
         return [
