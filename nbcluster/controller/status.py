@@ -13,6 +13,7 @@ from nbcluster.controller.calls import CallDesk
 from nbcluster.controller.clients import Clients
 from nbcluster.controller.config import ControllerConfig
 from nbcluster.controller.pool import EnginePool, EngineProcess
+from nbcluster.controller.silence import Silence
 from nbcluster.core.model import Engine, EngineState, Task
 from nbcluster.core.scheduler import Scheduler
 from nbcluster.ids import EngineNumber, Incarnation
@@ -40,9 +41,11 @@ class Picture:
         self._started = time.time()
         self._shown: dict[EngineNumber, tuple[EngineState, Incarnation, str]] = {}
         self._meters: dict[int, psutil.Process] = {}
+        self._silence = Silence(lambda: list(pool.by_incarnation.values()), lambda: len(clients) > 0)
 
     def cluster(self, idle_timeout: float | None, *, usage: bool) -> m.ClusterStatus:
         """The cluster as a whole; `usage` also measures its engines."""
+        self._silence.look()
         engines = tuple(self._engine(number, usage=usage) for number in sorted(self._scheduler.engines))
         processes = [process.pid for process in self._pool.by_incarnation.values() if process.pid]
         self._meters = {pid: meter for pid, meter in self._meters.items() if pid in processes}
@@ -81,7 +84,8 @@ class Picture:
         engine = self._scheduler.engines[number]
         process = self._pool.by_incarnation.get(engine.incarnation)
         meter = self._meter(process.pid) if usage and process is not None and process.pid else None
-        return engine_status(engine, process, *self._running(engine, process), meter)
+        silent = self._silence.since(process) if process is not None else None
+        return engine_status(engine, process, *self._running(engine, process), meter, silent)
 
     def _running(self, engine: Engine, process: EngineProcess | None) -> tuple[str | None, float | None]:
         """What it runs now, and since when: a cell, or the first of the calls that it was sent."""
@@ -110,8 +114,9 @@ def engine_status(
     running: str | None,
     since: float | None,
     meter: psutil.Process | None,
+    silent: float | None,
 ) -> EngineStatus:
-    """The public picture of one engine."""
+    """The public picture of one engine; `silent` is since when it has not answered."""
     memory: int | None = None
     cpu: float | None = None
     if meter is not None:
@@ -137,8 +142,12 @@ def engine_status(
         can_call=engine.can_call,
         connection_file=str(process.connection_file) if process is not None else "",
         python=process.python if process is not None else "",
-        note=engine.note,
+        note=engine.note if silent is None else _silence(time.time() - silent),
     )
+
+
+def _silence(seconds: float) -> str:
+    return f"silent since {seconds:.0f} s: it does not answer, its process lives"
 
 
 def _first_line(task: Task) -> str:

@@ -14,6 +14,7 @@ from nbcluster.notebook.picture import Picture
 from nbcluster.notebook.streams import Line, Moved, StreamLines
 from nbcluster.protocol.messages import (
     Cancelled,
+    EngineStatus,
     InputWanted,
     Lost,
     Raised,
@@ -33,6 +34,12 @@ MOVES_PER_SECOND = 50
 REDRAW_INTERVAL = 0.2
 HOLD_RESULTS = 1.0
 HOLD_NOTE = 0.3
+
+WAITING = "waiting"
+"""How a line begins that says why a cell has not begun."""
+
+SILENT = "silent"
+"""How the note of an engine begins that does not answer."""
 
 
 class CellDisplay:
@@ -380,4 +387,17 @@ def waiting_text(busy: Iterable[tuple[int, str, float]], others: Sequence[int]) 
     ]
     if others:
         parts.append(f"{engines_phrase(others)} {'are' if len(others) > 1 else 'is'} not ready yet")
-    return "waiting: " + "; ".join(parts) if parts else ""
+    return f"{WAITING}: " + "; ".join(parts) if parts else ""
+
+
+def silent_text(engines: Iterable[EngineStatus]) -> str:
+    """Return which engines live and do not answer, in one line; "" when all do."""
+    silent = [engine for engine in engines if engine.note.startswith(SILENT)]
+    notes = {engine.note.partition(":")[0] for engine in silent}
+    if not silent:
+        return ""
+    verb = "are" if len(silent) > 1 else "is"
+    return (
+        f"{engines_phrase([engine.number for engine in silent])} {verb} {min(notes)}, though alive; "
+        f"%cluster restart ends what does not come back"
+    )

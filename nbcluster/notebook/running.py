@@ -17,7 +17,7 @@ from IPython.core.error import StdinNotImplementedError
 
 from nbcluster.errors import NBClusterError, NotSupported
 from nbcluster.ids import CellId, TaskId
-from nbcluster.notebook.display import CellDisplay, CellEvent, waiting_text
+from nbcluster.notebook.display import WAITING, CellDisplay, CellEvent, silent_text, waiting_text
 from nbcluster.notebook.errors import CellInterrupted
 from nbcluster.notebook.labels import engines_phrase
 from nbcluster.notebook.operations import Buffers, Move, Operation, Publisher, merged
@@ -26,6 +26,8 @@ from nbcluster.protocol.messages import EngineStatus, InputWanted, TaskPlace
 TICK = 0.05
 """Seconds after which a wait looks at interrupts and at what time alone brings."""
 WAIT_IS_LONG = 2.0
+LOOK_AGAIN = 10.0
+"""Seconds between two looks whether an engine that runs the cell still answers."""
 
 
 class CellRun(Protocol):
@@ -181,7 +183,10 @@ class BlockingRun:
         if waits and now - self._explained_at >= 1:
             self._explained_at = now
             self._explain(self._why_waiting())
-        elif not waits:
+        elif not waits and now - self._explained_at >= LOOK_AGAIN:
+            self._explained_at = now
+            self._explain(silent_text(self._states()))
+        elif not waits and self._explanation.startswith(WAITING):
             self._explain("")
         # A burst of small messages is written in few large ones; the first of them at once.
         if idle or now - self._flushed_at >= TICK:
@@ -190,10 +195,9 @@ class BlockingRun:
     def _why_waiting(self) -> str:
         waiting = set(self._display.waiting)
         wall = self._wall()
-        try:
-            states = [engine for engine in self._engines() if engine.number in waiting]
-        except NBClusterError:
-            return ""  # only an explanation; what is wrong comes as the cell's own error
+        states = [engine for engine in self._states() if engine.number in waiting]
+        if silent := silent_text(states):
+            return f"{WAITING}: {silent}"
         busy = [
             (engine.number, engine.running or "another cell", max(0.0, wall - (engine.running_since or wall)))
             for engine in states
@@ -202,6 +206,13 @@ class BlockingRun:
         return waiting_text(
             busy, [engine.number for engine in states if engine.state in ("starting", "restarting")]
         )
+
+    def _states(self) -> Sequence[EngineStatus]:
+        places = {place.engine for place in self._run.places}
+        try:
+            return [engine for engine in self._engines() if engine.number in places or None in places]
+        except (NBClusterError, TimeoutError):
+            return ()  # only an explanation; what is wrong comes as the cell's own error
 
     def _explain(self, text: str) -> None:
         if text != self._explanation:

@@ -71,8 +71,6 @@ def _status(future: Future[Any]) -> str:
 
 
 def _picture(text: str, status: str) -> dict[str, str]:
-    what, _, more = text[1:-1].partition(f": {status}")
-    return {
-        "text/plain": text,
-        "text/html": f"<code style='{STYLE}'>{html.escape(what)}: <b>{html.escape(status)}</b>{html.escape(more)}</code>",
-    }
+    what, _, more = map(html.escape, text[1:-1].partition(f": {status}"))
+    picture = f"<code style='{STYLE}'>{what}: <b>{html.escape(status)}</b>{more}</code>"
+    return {"text/plain": text, "text/html": picture}

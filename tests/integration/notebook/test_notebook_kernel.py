@@ -26,6 +26,9 @@ def answer(run):
 """
 
 
+PEERS = Path(__file__).parents[2] / "unit/notebook"
+
+
 class FrontEnd:
     """Runs cells and keeps what the kernel published, by the cell that it names as parent."""
 
@@ -68,7 +71,7 @@ class FrontEnd:
 
 
 @pytest.fixture(scope="module")
-def front_end(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontEnd]:
+def front_end(module_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontEnd]:
     manager = KernelManager(kernel_name="python3")
     home = tmp_path_factory.mktemp("ipython")
     manager.start_kernel(env={**__import__("os").environ, "IPYTHONDIR": str(home)})
@@ -76,7 +79,7 @@ def front_end(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontEnd]:
     client.start_channels()
     client.wait_for_ready(timeout=60)
     made = FrontEnd(client)
-    _, reply = made.run(SETUP.format(peers=str(Path(__file__).parent)))
+    _, reply = made.run(SETUP.format(peers=str(PEERS)))
     assert reply["status"] == "ok", reply
     yield made
     client.stop_channels()
