@@ -14,6 +14,7 @@ from typing import Any, TypeVar, assert_never
 from nbcluster.client.callfutures import CallFuture
 from nbcluster.client.connection import Connection
 from nbcluster.client.futures import Future, say
+from nbcluster.client.listening import CallListener, listener_here
 from nbcluster.client.outbox import Kind, Outbox, Parcel
 from nbcluster.client.outcomes import exception_of
 from nbcluster.client.packing import Function, Packed, Packer
@@ -59,6 +60,7 @@ class Calls:
         self._outbox = Outbox(self._refused)
         self._open: dict[TaskId, weakref.ref[CallFuture]] = {}
         self._held: set[CallFuture] = set()
+        self._listeners: dict[TaskId, CallListener] = {}
         self._failures: OrderedDict[TaskId, Exception] = OrderedDict()
         self.packer = Packer((CallFuture,), self._task_of)
         self._over: NBClusterError | None = UsageError("the cluster is not connected yet; start it first")
@@ -100,6 +102,9 @@ class Calls:
         task = TaskId(f"{self._prefix}{next(self._numbers)}")
         future = CallFuture(self, task, kind, key)
         self._open[task] = weakref.ref(future)
+        listener = listener_here()
+        if listener is not None and not kind.options.quiet:
+            self._listeners[task] = listener
         self._outbox.put(
             Parcel(
                 kind,
@@ -270,6 +275,7 @@ class Calls:
         self._fail_open(error)
 
     def _fail_open(self, error: NBClusterError) -> None:
+        self._listeners.clear()
         while self._open:
             try:
                 _, known = self._open.popitem()
@@ -290,9 +296,11 @@ class Calls:
                 for begun in calls:
                     if (future := self._find(begun.task)) is not None:
                         future.begin(begun)
-            case c.CallOutput(task, _, _, output):
+            case c.CallOutput(task, engine, _, output):
                 if (future := self._find(task)) is not None:
                     future.add_output(output)
+                if (listener := self._listeners.get(task)) is not None:
+                    listener.take(task, engine, output)
             case c.CallReport(task, _, values):
                 if (future := self._find(task)) is not None:
                     future.add_report(values)
@@ -306,6 +314,9 @@ class Calls:
     def _ended(self, end: c.CallDone) -> None:
         known = self._open.pop(end.task, None)
         future = known() if known is not None else None
+        listener = self._listeners.pop(end.task, None)
+        if listener is not None and end.output and end.engine is not None:
+            listener.take(end.task, end.engine, end.output)
         if future is not None:
             future.complete(end)
             self._held.discard(future)
@@ -322,10 +333,19 @@ class Calls:
     def _refused(self, tasks: list[TaskId], error: BaseException) -> None:
         for task in tasks:
             known = self._open.pop(task, None)
+            self._listeners.pop(task, None)
             future = known() if known is not None else None
             if future is not None and not future.done():
                 future.set_exception(error)
                 self._held.discard(future)
+
+    def fail(self, tasks: Iterable[TaskId], error: NBClusterError) -> None:
+        """End calls that have not ended with an error that is known here; how they end there counts no more."""
+        self._refused([task for task in tasks if task in self._open], error)
+
+    def has_open(self, listener: CallListener) -> bool:
+        """Whether a call has not ended whose output a listener shows."""
+        return any(known is listener for known in list(self._listeners.values()))
 
     def _withdrawn(self, tasks: Iterable[TaskId], reason: str) -> None:
         for task in tasks:

@@ -29,6 +29,10 @@ SAY_AFTER = 2.0
 """Seconds of waiting after which it is said what is waited for."""
 
 
+before_raise: list[Callable[[BaseException], object]] = []
+"""Called with what a Future is about to raise: a notebook adds what helps there."""
+
+
 class _WhenAsked:
     """An attribute that is made when it is first asked for; two threads that ask at once get the same."""
 
@@ -273,6 +277,8 @@ class Future(concurrent.futures.Future[Any]):
         return f"{self.what} ({self.status})"
 
     def _raise(self, error: BaseException) -> NoReturn:
+        for prepare in before_raise:
+            prepare(error)
         try:
             # Each raise appends to the traceback that the error has: begin anew each time.
             raise error.with_traceback(None)

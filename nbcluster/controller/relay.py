@@ -84,13 +84,16 @@ class Relay:
         if isinstance(question, m.Inspect):
             content["detail_level"] = question.detail_level
             msg_type = "inspect_request"
+        named = isinstance(question, m.Complete) and question.namespace
+        metadata = {"nbcluster": {"namespace": named}} if named else None
         reply: dict[str, Any] = {}
         if process is not None and process.link is not None and process.ready:
             # Our kernel answers on the control channel also while a cell runs; others only between cells.
             channel: Channel = "control" if process.can_call else "shell"
             try:
                 async with asyncio.timeout(question.timeout):
-                    reply = json.decode((await process.link.ask(channel, msg_type, content)).content)
+                    answered = await process.link.ask(channel, msg_type, content, metadata)
+                    reply = json.decode(answered.content)
             except TimeoutError:
                 reply = {}
         answer(m.KernelReply(reply))

@@ -27,6 +27,21 @@ def push(values: Mapping[str, Any], shipped: Mapping[str, str] | None = None) ->
         namespace.bind(name, value, digests.get(name, ""))
 
 
+def ship(name: str, value: Any, digest: str) -> None:
+    """Bind a variable that a cell lacks, unless something else has been bound to the name since.
+
+    Parameters
+    ----------
+    name : str
+    value : object
+    digest : str
+        Of the value's bytes, for later comparison.
+    """
+    namespace = current_namespace()
+    if name not in namespace.names or namespace.digest_of(name):
+        namespace.bind(name, value, digest)
+
+
 def pull(names: Iterable[str]) -> dict[str, Any]:
     """Return variables by name.
 

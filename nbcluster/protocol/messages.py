@@ -214,6 +214,7 @@ class Complete(Struct, frozen=True, tag=True):
     cursor_pos: int
     targets: str = ""
     timeout: float = 0.3
+    namespace: str = ""
 
 
 class Inspect(Struct, frozen=True, tag=True):

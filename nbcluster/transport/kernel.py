@@ -182,9 +182,17 @@ class EngineLink:
         self._sockets[channel].send(frames)
         return msg_id
 
-    async def ask(self, channel: Channel, msg_type: str, content: dict[str, Any]) -> Message:
+    async def ask(
+        self,
+        channel: Channel,
+        msg_type: str,
+        content: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
+    ) -> Message:
         """Send a request and wait for its reply; bound the wait from outside."""
-        msg_id, frames = self._frames.pack(msg_type, json.encode(content))
+        msg_id, frames = self._frames.pack(
+            msg_type, json.encode(content), metadata=json.encode(metadata) if metadata else b"{}"
+        )
         future = asyncio.get_running_loop().create_future()
         self._asked[msg_id] = future
         self._sockets[channel].send(frames)
