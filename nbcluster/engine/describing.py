@@ -23,8 +23,10 @@ Shape = tuple[int, ...]
 Look = Callable[[Any], tuple[Shape | None, int | None]]
 
 
+# Not `kind.__mro__` and so on: a metaclass may have its own.
 _bases_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
-"""Not `kind.__mro__`: a metaclass may have its own."""
+_module_of: Callable[[type], str] = type.__dict__["__module__"].__get__
+_title_of: Callable[[type], str] = type.__dict__["__qualname__"].__get__
 
 
 def describe(name: str, value: Any, digest: str = "") -> NameInfo:
@@ -35,9 +37,9 @@ def describe(name: str, value: Any, digest: str = "") -> NameInfo:
 
 
 def _name_of(kind: type) -> str:
-    if kind.__module__ in ("builtins", "__main__"):
-        return kind.__qualname__
-    return f"{str(kind.__module__).partition('.')[0]}.{kind.__qualname__}"
+    package = str(_module_of(kind)).partition(".")[0]
+    title = _title_of(kind)
+    return title if package in ("builtins", "__main__") else f"{package}.{title}"
 
 
 def _measure(value: Any, kind: type) -> tuple[Shape | None, int | None]:
@@ -56,11 +58,9 @@ def _measure(value: Any, kind: type) -> tuple[Shape | None, int | None]:
 
 def _find_look(kind: type) -> Look | None:
     for base in _bases_of(kind):
-        look = _LOOKS.get((base.__module__, base.__name__))
-        if (
-            look is not None
-            and getattr(sys.modules.get(base.__module__.partition(".")[0]), base.__name__, None) is base
-        ):
+        module, title = str(_module_of(base)), _title_of(base)
+        look = _LOOKS.get((module, title))
+        if look is not None and getattr(sys.modules.get(module.partition(".")[0]), title, None) is base:
             return look
     return None
 

@@ -60,7 +60,11 @@ def test_an_agent_says_hello_and_runs_calls_in_order(calling: Any) -> None:
 
 
 def test_the_variables_that_make_an_engine_are_not_inherited(tasks: Any) -> None:
-    code = "def f():\n    import os\n    return [name for name in os.environ if name in ('NBCLUSTER_TASKS', 'NBCLUSTER_INCARNATION')]"
+    code = (
+        "def f():\n"
+        "    import os\n"
+        "    return [name for name in os.environ if name in ('NBCLUSTER_TASKS', 'NBCLUSTER_INCARNATION')]"
+    )
     assert tasks.value(defined(code)) == []
 
 
@@ -86,11 +90,23 @@ def test_what_a_call_raises_is_told_with_its_frames(tasks: Any) -> None:
         ("async def f():\n    raise SystemExit(2)", "SystemExit"),
         ("async def f():\n    raise KeyboardInterrupt", "KeyboardInterrupt"),
         (
-            "def f():\n    class Odd(Exception):\n        def __str__(self):\n            raise ValueError('no')\n    raise Odd",
+            (
+                "def f():\n"
+                "    class Odd(Exception):\n"
+                "        def __str__(self):\n"
+                "            raise ValueError('no')\n"
+                "    raise Odd"
+            ),
             "Odd",
         ),
         (
-            "def f():\n    class Odd(BaseException):\n        def __str__(self):\n            raise SystemExit\n    raise Odd",
+            (
+                "def f():\n"
+                "    class Odd(BaseException):\n"
+                "        def __str__(self):\n"
+                "            raise SystemExit\n"
+                "    raise Odd"
+            ),
             "Odd",
         ),
     ],
@@ -165,7 +181,7 @@ def test_a_call_that_runs_for_a_while_is_said_to_have_begun(tasks: Any) -> None:
 
 
 def test_a_result_does_not_wait_for_the_call_behind_it(tasks: Any) -> None:
-    quick, slow = tasks.run_many([(NOTHING, (), {}), (SLEEP, (5,), {})])
+    quick, _ = tasks.run_many([(NOTHING, (), {}), (SLEEP, (5,), {})])
     begun = time.monotonic()
     tasks.result(quick)
     assert time.monotonic() - begun < 2  # the call behind it takes five
@@ -178,7 +194,12 @@ def test_a_result_does_not_wait_for_the_call_behind_it(tasks: Any) -> None:
 def test_calls_wait_while_a_cell_awaits(calling: Any) -> None:
     calling.tasks.hello()
     cell = calling.start(
-        "import asyncio\nlog = ['cell']\nprint('up', flush=True)\nfor _ in range(20):\n    await asyncio.sleep(0.01)\nlog.append('end')"
+        "import asyncio\n"
+        "log = ['cell']\n"
+        "print('up', flush=True)\n"
+        "for _ in range(20):\n"
+        "    await asyncio.sleep(0.01)\n"
+        "log.append('end')"
     )
     while calling.client.get_iopub_msg(timeout=DEADLINE)["msg_type"] != "stream":
         pass
@@ -190,7 +211,15 @@ def test_calls_wait_while_a_cell_awaits(calling: Any) -> None:
 
 def test_a_cell_waits_while_a_call_awaits(calling: Any) -> None:
     calling.tasks.hello()
-    code = "async def f():\n    global log\n    import asyncio\n    log = ['call']\n    for _ in range(30):\n        await asyncio.sleep(0.01)\n    log.append('end')"
+    code = (
+        "async def f():\n"
+        "    global log\n"
+        "    import asyncio\n"
+        "    log = ['call']\n"
+        "    for _ in range(30):\n"
+        "        await asyncio.sleep(0.01)\n"
+        "    log.append('end')"
+    )
     first, second = calling.tasks.run_many(
         [(defined(code), (), {}), (defined("def f():\n    log.append('second')"), (), {})]
     )
@@ -370,7 +399,10 @@ def test_a_call_whose_input_is_on_its_way_can_be_taken_back(tasks: Any) -> None:
 def test_what_a_call_prints_and_shows_rides_with_its_end_in_order(calling: Any) -> None:
     calling.tasks.hello()
     code = (
-        "def f():\n    import sys, threading\n    from IPython.display import display, HTML\n    print('one')\n"
+        "def f():\n"
+        "    import sys, threading\n"
+        "    from IPython.display import display, HTML\n"
+        "    print('one')\n"
         "    display(HTML('<b>x</b>'))\n    print('two')\n    print('err', file=sys.stderr)\n"
         "    t = threading.Thread(target=print, args=('from a thread',))\n    t.start()\n    t.join()\n"
         "    get_ipython().run_cell('40 + 2')"
@@ -448,8 +480,17 @@ def test_a_call_that_asks_for_input_fails_at_once(tasks: Any) -> None:
 
 def test_reports_are_sent_at_most_five_a_second_and_the_last_one_always(tasks: Any) -> None:
     code = (
-        "def f():\n    import time\n    from nbcluster import report\n    until = time.time() + 1\n    n = 0\n"
-        "    while time.time() < until:\n        n += 1\n        report(0.5, n=n)\n        time.sleep(0.001)\n    return n"
+        "def f():\n"
+        "    import time\n"
+        "    from nbcluster import report\n"
+        "    until = time.time() + 1\n"
+        "    n = 0\n"
+    )(
+        "    while time.time() < until:\n"
+        "        n += 1\n"
+        "        report(0.5, n=n)\n"
+        "        time.sleep(0.001)\n"
+        "    return n"
     )
     ref = tasks.run(defined(code))
     n = value_of(tasks.result(ref))
@@ -463,8 +504,10 @@ def test_reports_are_sent_at_most_five_a_second_and_the_last_one_always(tasks: A
 def test_a_call_knows_which_task_it_is(tasks: Any) -> None:
     code = (
         "def f():\n    from concurrent.futures import ThreadPoolExecutor\n"
-        "    from nbcluster.engine.context import current_task\n    import dataclasses\n"
-        "    with ThreadPoolExecutor(1) as pool:\n        return [dataclasses.astuple(t) for t in (current_task(), pool.submit(current_task).result())]"
+        "    from nbcluster.engine.context import current_task\n    import dataclasses\n"(
+            "    with ThreadPoolExecutor(1) as pool:\n"
+            "        return [dataclasses.astuple(t) for t in (current_task(), pool.submit(current_task).result())]"
+        )
     )
     ref = tasks.run(defined(code), options=RunOptions(label="who"))
     told = value_of(tasks.result(ref))

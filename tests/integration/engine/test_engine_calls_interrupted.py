@@ -22,16 +22,39 @@ KINDS = {
     "loop": "def f():\n    while True:\n        pass",
     "sleep": "def f():\n    import time\n    time.sleep(60)",
     "await": "async def f():\n    import asyncio\n    await asyncio.sleep(60)",
-    "await and loop": "async def f():\n    import asyncio\n    await asyncio.sleep(0)\n    while True:\n        pass",
-    "await others": "async def f():\n    import asyncio\n    await asyncio.gather(asyncio.sleep(60), asyncio.sleep(61))",
+    "await and loop": (
+        "async def f():\n    import asyncio\n    await asyncio.sleep(0)\n    while True:\n        pass"
+    ),
+    "await others": (
+        "async def f():\n    import asyncio\n    await asyncio.gather(asyncio.sleep(60), asyncio.sleep(61))"
+    ),
     "wait for a thread": "def f():\n    import threading\n    threading.Event().wait()",
     "program": "def f():\n    import subprocess\n    subprocess.run(['sleep', '61'])",
-    "deaf program": "def f():\n    import os\n    while os.system('sleep 61') == 0:\n        pass\n    raise KeyboardInterrupt",
-    "lock": "def f():\n    import threading\n    lock = threading.Lock()\n    lock.acquire()\n    lock.acquire()",
+    "deaf program": (
+        "def f():\n"
+        "    import os\n"
+        "    while os.system('sleep 61') == 0:\n"
+        "        pass\n"
+        "    raise KeyboardInterrupt"
+    ),
+    "lock": (
+        "def f():\n    import threading\n    lock = threading.Lock()\n    lock.acquire()\n    lock.acquire()"
+    ),
     "output": "def f():\n    while True:\n        print('x' * 1000)",
-    "unpickling": "class Slow:\n    def __reduce__(self):\n        import time\n        return time.sleep, (60,)\ndef f():\n    return Slow",
+    "unpickling": (
+        "class Slow:\n"
+        "    def __reduce__(self):\n"
+        "        import time\n"
+        "        return time.sleep, (60,)\n"
+        "def f():\n"
+        "    return Slow"
+    ),
     "pickling": (
-        "class Slow:\n    def __reduce__(self):\n        import time\n        time.sleep(60)\n        return int, ()\n"
+        "class Slow:\n"
+        "    def __reduce__(self):\n"
+        "        import time\n"
+        "        time.sleep(60)\n"
+        "        return int, ()\n"
         "def f():\n    return Slow()"
     ),
 }
@@ -94,8 +117,22 @@ def test_a_stop_that_comes_too_late_changes_nothing(tasks: Any) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "def f():\n    import time\n    try:\n        time.sleep(60)\n    except KeyboardInterrupt:\n        return 'caught'",
-        "async def f():\n    import asyncio\n    try:\n        await asyncio.sleep(60)\n    except asyncio.CancelledError:\n        return 'caught'",
+        (
+            "def f():\n"
+            "    import time\n"
+            "    try:\n"
+            "        time.sleep(60)\n"
+            "    except KeyboardInterrupt:\n"
+            "        return 'caught'"
+        ),
+        (
+            "async def f():\n"
+            "    import asyncio\n"
+            "    try:\n"
+            "        await asyncio.sleep(60)\n"
+            "    except asyncio.CancelledError:\n"
+            "        return 'caught'"
+        ),
     ],
 )
 def test_a_call_that_catches_its_interrupt_has_returned(tasks: Any, code: str) -> None:
@@ -107,7 +144,14 @@ def test_a_call_that_catches_its_interrupt_has_returned(tasks: Any, code: str) -
 def test_a_call_that_makes_another_error_of_its_interrupt_has_raised_that(tasks: Any) -> None:
     ref = begun(
         tasks,
-        "def f():\n    import time\n    try:\n        time.sleep(60)\n    except KeyboardInterrupt:\n        raise ValueError('mine')",
+        (
+            "def f():\n"
+            "    import time\n"
+            "    try:\n"
+            "        time.sleep(60)\n"
+            "    except KeyboardInterrupt:\n"
+            "        raise ValueError('mine')"
+        ),
     )
     tasks.send(StopCalls((ref,)))
     assert threw(tasks.result(ref)).evalue == "mine"
@@ -166,7 +210,11 @@ def test_children_of_earlier_calls_go_on(calling: Any) -> None:
     tasks.hello()
     pid = tasks.value(
         defined(
-            "def f():\n    global old\n    import subprocess\n    old = subprocess.Popen(['sleep', '63'])\n    return old.pid"
+            "def f():\n"
+            "    global old\n"
+            "    import subprocess\n"
+            "    old = subprocess.Popen(['sleep', '63'])\n"
+            "    return old.pid"
         )
     )
     time.sleep(0.1)  # start times of processes are told apart by 0.02 s
@@ -179,7 +227,7 @@ def test_children_of_earlier_calls_go_on(calling: Any) -> None:
 
 def test_stops_at_random_moments_hit_no_other_call(tasks: Any) -> None:
     """Thousands of stops among calls of all lengths; each call says if it was interrupted unasked."""
-    generator = random.Random(5)  # noqa: S311  # moments, not secrets
+    generator = random.Random(5)  # moments, not secrets
     bodies = {
         "quick": "def f(n):\n    return n",
         "busy": "def f(n):\n    for i in range(3000):\n        n += 0\n    return n",

@@ -58,7 +58,9 @@ def test_a_cell_in_a_namespace_sees_that_ones_names_and_no_others(engine: Any) -
     assert text_of(engine, "import sys; print(sys.modules['__main__'].x)", EXP) == "own\n"
 
 
-@pytest.mark.parametrize("code", ["1/0", "import time\ntime.sleep(60)", "import asyncio\nawait asyncio.sleep(60)", "x ="])
+@pytest.mark.parametrize(
+    "code", ["1/0", "import time\ntime.sleep(60)", "import asyncio\nawait asyncio.sleep(60)", "x ="]
+)
 def test_the_kernels_own_names_are_back_after_a_cell_that_failed(engine: Any, code: str) -> None:
     engine.cell("x = 'own'")
     msg_id = engine.start(f"x = 'named'\n{code}", EXP)
@@ -82,7 +84,14 @@ def test_results_of_cells_are_kept_where_they_were_made(engine: Any) -> None:
 
 
 def test_classes_of_a_namespace_can_be_pickled_there_and_come_home(engine: Any) -> None:
-    code = "import pickle\nclass Point:\n    def __init__(self, x):\n        self.x = x\np = pickle.loads(pickle.dumps(Point(3)))\nassert type(p) is Point"
+    code = (
+        "import pickle\n"
+        "class Point:\n"
+        "    def __init__(self, x):\n"
+        "        self.x = x\n"
+        "p = pickle.loads(pickle.dumps(Point(3)))\n"
+        "assert type(p) is Point"
+    )
     assert engine.cell(code, EXP)["status"] == "ok"
     result = engine.tasks.result(engine.tasks.run(operations.get, "p", options=RunOptions(namespace="exp1")))
     point = value_of(result)
@@ -206,14 +215,32 @@ _private = 1
     begun = time.monotonic()
     found = described(engine)
     assert time.monotonic() - begun < 5
-    assert sorted(found) == ["Evil", "EvilArray", "a", "df", "e", "f", "long", "n", "np", "pd", "text", "time"]
+    assert sorted(found) == [
+        "Evil",
+        "EvilArray",
+        "a",
+        "df",
+        "e",
+        "f",
+        "long",
+        "n",
+        "np",
+        "pd",
+        "text",
+        "time",
+    ]
     assert (found["a"].type, found["a"].shape, found["a"].nbytes) == ("numpy.ndarray", (3, 4), 96)
     assert (found["df"].type, found["df"].shape) == ("pandas.DataFrame", (2, 2))
     assert found["df"].nbytes > 32
     assert (found["n"].preview, found["text"].preview) == ("5", "'words'")
     assert found["long"].preview.endswith("…")
     assert len(found["long"].preview) < 70
-    assert (found["e"].type, found["e"].shape, found["e"].nbytes, found["e"].preview) == ("Evil", None, None, "")
+    assert (found["e"].type, found["e"].shape, found["e"].nbytes, found["e"].preview) == (
+        "Evil",
+        None,
+        None,
+        "",
+    )
     assert (found["f"].shape, found["f"].nbytes) == ((5,), 40)
     assert list(described(engine, "n", "_private", "nope")) == ["n", "_private"]
 
@@ -243,7 +270,14 @@ def test_a_large_value_is_read_whole(engine: Any) -> None:
 
 
 def test_a_slow_answer_keeps_nobody_else_waiting(engine: Any) -> None:
-    engine.cell("import time\nclass Slow:\n    def __reduce__(self):\n        time.sleep(2)\n        return int, ()\nslow = Slow()")
+    engine.cell(
+        "import time\n"
+        "class Slow:\n"
+        "    def __reduce__(self):\n"
+        "        time.sleep(2)\n"
+        "        return int, ()\n"
+        "slow = Slow()"
+    )
     tasks = engine.tasks
     from nbcluster.protocol.codec import encode_task
     from nbcluster.protocol.tasks import Answered, Ask
@@ -260,7 +294,11 @@ def test_what_was_shipped_is_known_by_its_digest_while_it_is_the_same(engine: An
     engine.tasks.ask(WriteNames({"v": payload, "w": payload}, shipped={"v": "d1", "w": "d2"}))
     quiet = RunOptions(quiet=True)
     engine.tasks.result(engine.tasks.run(operations.push, {"u": 5}, {"u": "d3"}, options=quiet))
-    assert {name: each.digest for name, each in described(engine).items()} == {"u": "d3", "v": "d1", "w": "d2"}
+    assert {name: each.digest for name, each in described(engine).items()} == {
+        "u": "d3",
+        "v": "d1",
+        "w": "d2",
+    }
     engine.cell("v = [1, 2, 3]\nw.append(4)")
     assert {name: each.digest for name, each in described(engine).items()} == {"u": "d3", "v": "", "w": "d2"}
     engine.cell("del w")
@@ -283,7 +321,9 @@ def test_what_cannot_be_read_is_answered_too(engine: Any) -> None:
 def test_a_live_cell_runs_beside_a_cell_and_beside_a_call(engine: Any) -> None:
     subshell = engine.control("create_subshell_request")["subshell_id"]
     engine.cell("x = 'own'")
-    busy = engine.start("import time\ngo = True\nprint('up', flush=True)\nwhile go:\n    time.sleep(0.01)\nprint('main', x)")
+    busy = engine.start(
+        "import time\ngo = True\nprint('up', flush=True)\nwhile go:\n    time.sleep(0.01)\nprint('main', x)"
+    )
     while engine.client.get_iopub_msg(timeout=DEADLINE)["msg_type"] != "stream":
         pass
     live = engine.start("go = False\nprint('live', x)", subshell=subshell)
@@ -295,7 +335,17 @@ def test_a_live_cell_runs_beside_a_cell_and_beside_a_call(engine: Any) -> None:
         if message["msg_type"] == "stream":
             shown[message["parent_header"]["msg_id"]] = message["content"]["text"]
     assert shown == {live: "live own\n", busy: "main own\n"}
-    ref = engine.tasks.run(defined("def f():\n    global go\n    import time\n    go = True\n    print('call')\n    while go:\n        time.sleep(0.01)"))
+    ref = engine.tasks.run(
+        defined(
+            "def f():\n"
+            "    global go\n"
+            "    import time\n"
+            "    go = True\n"
+            "    print('call')\n"
+            "    while go:\n"
+            "        time.sleep(0.01)"
+        )
+    )
     engine.tasks.expect(Begun)
     live = engine.start("go = False\nx = 'named'", EXP, subshell=subshell)
     assert engine.reply(live)["status"] == "ok"

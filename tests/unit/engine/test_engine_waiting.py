@@ -1,0 +1,96 @@
+"""Calls that wait: their order, who is taken back, and what their inputs still lack."""
+
+from __future__ import annotations
+
+from nbcluster.engine.store import Kept, Store
+from nbcluster.engine.waiting import CallQueue, Waiting
+from nbcluster.protocol.tasks import CallOrder, CallRef, Input, RunOptions
+
+
+def waiting(task: str, *inputs: Input, attempt: int = 1) -> Waiting:
+    return Waiting(CallOrder(task, attempt, 0, "f", inputs=inputs), RunOptions(), ())
+
+
+def taken(queue: CallQueue) -> list[str]:
+    found = []
+    while (call := queue.take()) is not None:
+        found.append(call.name)
+    return found
+
+
+def test_calls_begin_in_order_in_the_same_step_as_they_are_taken() -> None:
+    begun: list[str] = []
+    queue = CallQueue(begun.append)
+    queue.add([waiting("a"), waiting("b")])
+    queue.add([waiting("a", attempt=2)])
+    assert queue.is_ready()
+    assert taken(queue) == begun == ["a/1", "b/1", "a/2"]
+    assert not queue.is_ready()
+    assert len(queue) == 0
+
+
+def test_only_the_named_attempts_are_withdrawn() -> None:
+    queue = CallQueue(lambda name: None)
+    queue.add([waiting("a"), waiting("b"), waiting("c")])
+    refs = [CallRef("b", 1), CallRef("c", 2), CallRef("nobody", 1)]
+    assert queue.withdraw(refs) == [CallRef("b", 1)]
+    assert queue.withdraw(refs) == []
+    assert taken(queue) == ["a/1", "c/1"]
+
+
+def test_a_call_and_those_behind_it_wait_for_its_inputs() -> None:
+    queue = CallQueue(lambda name: None)
+    first = waiting("a", Input("x"), Input("y"), Input("z", b"inline"), Input("w", here=True))
+    assert queue.add([first, waiting("b")]) == ["x", "y"]
+    queue.came("x", Kept(b"1"))
+    assert taken(queue) == []
+    assert not queue.is_ready()
+    queue.came("y", "lost")
+    queue.came("y", Kept(b"too late"))
+    assert queue.take() is first
+    assert queue.inputs_of(first) == {"x": Kept(b"1"), "y": "lost"}
+    assert queue.inputs_of(first) == {}
+    assert taken(queue) == ["b/1"]
+
+
+def test_a_value_is_asked_for_once_and_kept_while_somebody_waits_for_it() -> None:
+    queue = CallQueue(lambda name: None)
+    first, second, third = (waiting(task, Input("x")) for task in "abc")
+    assert queue.add([first, second]) == ["x"]
+    queue.came("x", Kept(b"1"))
+    assert queue.add([third]) == []
+    assert third.lacks == 0
+    for call in (first, second, third):
+        assert queue.take() is call
+        assert queue.inputs_of(call) == {"x": Kept(b"1")}
+    assert queue.add([waiting("d", Input("x"))]) == ["x"]
+
+
+def test_a_call_that_names_an_input_twice_lacks_it_once() -> None:
+    queue = CallQueue(lambda name: None)
+    call = waiting("a", Input("x"), Input("x"))
+    assert queue.add([call]) == ["x"]
+    queue.came("x", Kept(b"1"))
+    assert queue.take() is call
+
+
+def test_what_is_withdrawn_frees_its_inputs() -> None:
+    queue = CallQueue(lambda name: None)
+    queue.add([waiting("a", Input("x"))])
+    queue.withdraw([CallRef("a", 1)])
+    queue.came("x", Kept(b"1"))
+    assert queue.add([waiting("b", Input("x"))]) == ["x"]
+
+
+def test_the_store_counts_what_it_keeps() -> None:
+    store = Store()
+    store.keep("a", Kept(b"12345", (b"678", memoryview(b"90"))))
+    store.keep("b", Kept(b"1"))
+    assert (len(store), store.nbytes) == (2, 11)
+    value = store.get("a")
+    assert value is not None
+    assert (value.nbytes, value.sizes) == (10, (3, 2))
+    store.keep("a", Kept(b"1"))
+    assert store.nbytes == 2
+    store.drop(["a", "nobody", "a"])
+    assert (store.get("a"), len(store), store.nbytes) == (None, 1, 1)
