@@ -18,7 +18,7 @@ def test_the_sweep_notebook(execute: Callable[[str], Any]) -> None:
     (error,) = run.errors("sweep")
     assert "LinAlgError: Matrix is not positive definite" in error
     assert "typical_error" in error, "the frames of the engine are shown"
-    assert "map: item 40, (6, 0.0)" in error, "it says for which item"
+    assert "map: item 35, (6, 0.0)" in error, "it says for which item"
 
     failed = run.value("table")
     assert [line.split()[1:3] for line in failed[1:]] == [["6", "0.0"]], failed
