@@ -8,7 +8,6 @@ from typing import Any
 
 from msgspec import msgpack
 
-from nbcluster.engine.packing import pack
 from nbcluster.protocol.calls import OutputPiece
 
 PROMPT_SIZE = 1 << 20
@@ -56,6 +55,8 @@ class CallOutput:
 
     def show(self, msg_type: str, content: Mapping[str, Any]) -> None:
         """Take the content of a message that a cell would have published."""
+        from nbcluster.engine.packing import pack  # it needs jupyter_client, which clients load without need
+
         packed = pack(content)
         self._take(msg_type, "", packed, len(packed))
 

@@ -12,10 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nbcluster.engine.capture import CallOutput
-from nbcluster.protocol.tasks import RunOptions
-
-CONNECTION = "NBCLUSTER_CONNECTION"
-"""Environment variable of an engine: path of the connection file of its cluster."""
+from nbcluster.protocol.tasks import CONNECTION, RunOptions
 
 
 @dataclass(frozen=True)

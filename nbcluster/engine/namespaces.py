@@ -14,9 +14,6 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
-import cloudpickle
-from IPython.core.completer import IPCompleter
-
 from nbcluster.engine import context
 from nbcluster.errors import UsageError
 
@@ -119,6 +116,9 @@ class Namespaces:
             raise UsageError(
                 f"{name!r} cannot name a namespace: take a name as of a variable, such as 'exp1'"
             )
+        import cloudpickle  # clients name operations on namespaces, and have none
+        from IPython.core.completer import IPCompleter
+
         with self._lock:
             if name in self._named:
                 return self._named[name]

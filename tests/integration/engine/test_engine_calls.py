@@ -485,7 +485,6 @@ def test_reports_are_sent_at_most_five_a_second_and_the_last_one_always(tasks: A
         "    from nbcluster import report\n"
         "    until = time.time() + 1\n"
         "    n = 0\n"
-    )(
         "    while time.time() < until:\n"
         "        n += 1\n"
         "        report(0.5, n=n)\n"
