@@ -93,7 +93,7 @@ def test_streams_are_the_notebooks_own(front_end):
         "answer(finished_run((0, 1), printed(0, 'a\\n'), printed(1, 'b\\n', 'stderr'), printed(0, 'c\\n')))"
     )
     cell, reply = front_end.run("%%distributed\n1")
-    assert reply["status"] == "ok"
+    assert reply["status"] == "ok", reply
     streams = [(content["name"], content["text"][-2]) for kind, content in front_end.outputs(cell)]
     assert streams == [("stdout", "a"), ("stderr", "b"), ("stdout", "c")]
 
@@ -151,7 +151,9 @@ def test_output_of_an_async_cell_lands_in_its_cell(front_end):
     assert [kind for kind, _ in front_end.outputs(cell)[before:]] == ["display_data", "display_data"]
     assert front_end.outputs(cell)[-1][1]["data"] == {"text/html": "<b>"}
     # The text changes under the running cell, which is whom headless runners hear, by the display's own id.
-    [(kind, update)] = front_end.outputs(other)
+    [(kind, update)] = [
+        (kind, said) for kind, said in front_end.outputs(other) if "<Future" not in str(said["data"])
+    ]
     assert (kind, update["transient"]) == ("update_display_data", slot["transient"])
     assert [line[-1] for line in update["data"]["text/plain"].splitlines()] == ["x", "y"]
 

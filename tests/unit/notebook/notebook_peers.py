@@ -152,7 +152,7 @@ class MemoryCluster:
         self.asked.append(("complete", (code, cursor_pos, targets, timeout)))
         return self.reply
 
-    def on_comm(self, listener: Callable[[Any, Any], None]) -> None:
+    def on_comm(self, listener: Callable[[Any, Any], None], take_output: Any = None) -> None:
         self.comm_listeners.append(listener)
 
     def send_comm(self, *sent: Any) -> None:
