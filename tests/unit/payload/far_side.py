@@ -57,6 +57,10 @@ def answer(words: tuple[Any, ...]) -> Any:
                 NAMESPACE.update(load_args(payload, buffers, {}, NAMESPACE, LOADER)[1])
         case ("write", payload, buffers):  # as the agent does beside calls
             NAMESPACE.update(load_args(payload, buffers, {}, NAMESPACE, LOADER)[1])
+        case ("in two namespaces", digest, payload):
+            spaces: list[dict[str, Any]] = [{"__name__": f"nbcluster.ns.{name}"} for name in "ab"]
+            kinds = [LOADER.load(digest, payload, space).function for space in spaces]
+            return [kind.m.__globals__ is space for kind, space in zip(kinds, spaces, strict=True)]
         case ("call", *rest):
             return call(*rest)
         case _:

@@ -451,6 +451,16 @@ def test_a_class_is_one_class_however_it_came(notebook: Any) -> None:
     assert notebook.call(notebook["f"], notebook["C()"], notebook["C"]) is True
 
 
+def test_a_class_is_another_in_another_namespace(notebook: Any, engine: Any) -> None:
+    notebook.run("class C:\n  def m(self): return 1")
+    assert engine.ask("in two namespaces", *_parts(notebook, "C")) == [True, True]
+
+
+def test_a_function_that_refers_to_itself_is_one_function(notebook: Any) -> None:
+    notebook.run("def make():\n  def g(): return g\n  return g\ndef f(g): return g() is g")
+    assert notebook.call(notebook["f"], notebook["make()"]) is True
+
+
 def test_a_function_of_the_engine_runs_here(notebook: Any, engine: Any) -> None:
     engine.run("k = 2\ndef g(x): return [k * x for _ in '12']")
     notebook.run("def get(): return g")
