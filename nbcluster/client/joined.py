@@ -23,36 +23,41 @@ class JoinedFuture(Future):
 
     def __init__(self, source: Future, make: Callable[[Any], Any]) -> None:
         super().__init__()
-        self._source, self._make = source, make
+        self.source, self._make = source, make
         self._made: Any = _UNMADE
         source.tell_when_done(lambda _: self._finish(failed=source._error() is not None))
 
     @property
     def what(self) -> str:
         """What it is the Future of, in a few words."""
-        return self._source.what
+        return self.source.what
 
     @property
     def status(self) -> str:
         """queued, running, stopping, done, failed or cancelled."""
-        return self._source.status
+        return self.source.status
+
+    @property
+    def engine(self) -> Any:
+        """The engine or engines that it comes from."""
+        return getattr(self.source, "engine", None)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop that completes it, and on which it cannot be waited for."""
-        return self._source.loop
+        return self.source.loop
 
     def ask_to_stop(self, reason: str, *, force: bool = False) -> None:
         """Ask that it be withdrawn or interrupted; does not wait."""
-        self._source.ask_to_stop(reason, force=force)
+        self.source.ask_to_stop(reason, force=force)
 
     def _error(self) -> BaseException | None:
-        return self._source._error()
+        return self.source._error()
 
     def _value(self, until: float | None) -> Any:
         if self._made is _UNMADE:
-            self._made = self._make(self._source._value(until))
+            self._made = self._make(self.source._value(until))
         return self._made
 
     async def _bring(self) -> None:
-        await self._source._bring()
+        await self.source._bring()

@@ -17,7 +17,7 @@ from nbcluster.client.callfutures import ManyFuture
 from nbcluster.client.fleet import is_ready
 from nbcluster.client.futures import Future
 from nbcluster.client.options import Options, Placement, able_engines
-from nbcluster.client.packing import pack_value, unpack_value
+from nbcluster.client.packing import Packed, pack_value, unpack_value
 from nbcluster.client.scatter import split
 from nbcluster.core.targets import parse
 from nbcluster.engine import operations
@@ -126,14 +126,25 @@ class OnEach:
 
     def push(self, values: Mapping[str, Any]) -> Future:
         """Bind values to names."""
+        return self._send(operations.push, self.packed(values), f"push {', '.join(values)}")
+
+    def packed(self, values: Mapping[str, Any]) -> Packed:
+        """Pack values for `push`.
+
+        Raises
+        ------
+        NotSerializable
+            When one cannot be packed; names it.
+        """
         for name in values:
             check_name(name)
         try:
-            return self._operate(operations.push, (dict(values),), f"push {', '.join(values)}")
+            packed = self._calls.packer.arguments((dict(values),), {})
         except NotSerializable as error:
             # In the words of whoever pushes: a variable is no argument.
             text = re.sub(r"argument 1 -> \[('.*?')\]", r"the variable \1", str(error), count=1)
             raise NotSerializable(f"{text}; nothing was sent to an engine") from error.__cause__
+        return packed
 
     def ship(self, name: str, value: Any, digest: str) -> Future:
         """Bind a name where it is missing, or is still what was shipped before; `digest` is that of the value."""
@@ -175,9 +186,10 @@ class OnEach:
         return self._shape(label, futures), numbers
 
     def _operate(self, operation: Callable[..., Any], args: tuple[Any, ...], label: str) -> Future:
-        packer = self._calls.packer
-        function = packer.function(operation)
-        packed = packer.arguments(args, {})
+        return self._send(operation, self._calls.packer.arguments(args, {}), label)
+
+    def _send(self, operation: Callable[..., Any], packed: Packed, label: str) -> Future:
+        function = self._calls.packer.function(operation)
         return self._shape(
             label,
             {
@@ -232,12 +244,16 @@ class OnEach:
             }
         return values
 
-    async def write(self, values: Mapping[str, Any], delete: Sequence[str] = ()) -> None:
-        """Bind or delete names at once."""
+    async def write(
+        self, values: Mapping[str, Any], delete: Sequence[str] = (), shipped: Mapping[str, str] | None = None
+    ) -> None:
+        """Bind or delete names at once; `shipped` has digests of what is sent unasked."""
         for name in (*values, *delete):
             check_name(name)
         packed = {name: pack_value(value, f"{name!r}") for name, value in values.items()}
-        answers = await self._ask(t.WriteNames(packed, self.namespace, tuple(delete)), t.NamesWritten)
+        answers = await self._ask(
+            t.WriteNames(packed, self.namespace, tuple(delete), dict(shipped or {})), t.NamesWritten
+        )
         for number, answer in answers.items():
             for name, reason in answer.failed.items():
                 if reason.startswith("missing"):

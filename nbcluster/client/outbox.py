@@ -239,7 +239,8 @@ class Outbox:
     def _take_batch(self) -> tuple[list[Parcel], int]:
         parcels: list[Parcel] = []
         nbytes = 0
-        while self._parcels and len(parcels) < BATCH_CALLS and nbytes < BATCH_BYTES:
+        room = min(BATCH_CALLS, WINDOW_CALLS - self._window_calls)
+        while self._parcels and len(parcels) < room and nbytes < BATCH_BYTES:
             parcel = self._parcels.popleft()
             self._leave(parcel)
             nbytes += parcel.nbytes
