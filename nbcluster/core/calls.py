@@ -141,7 +141,7 @@ def draw_consequences(ledger: Ledger) -> None:
         doomed, ledger.doomed = ledger.doomed, []
         for call, source in doomed:
             if call.state is TaskState.WAITING:
-                values.end(ledger, call, TaskState.FAILED, values.reason_of_doom(call, source))
+                values.end(ledger, call, TaskState.FAILED, values.because_of(ledger, call, source))
 
 
 # -- engines speak ----------------------------------------------------------------------------

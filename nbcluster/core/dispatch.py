@@ -148,7 +148,7 @@ def _must_drain(ledger: Ledger, engine: Engine, kind: Kind) -> bool:
 
 def _serve(ledger: Ledger, kind: Kind, engine: Engine, *, several: bool) -> None:
     """Send calls of a kind to an engine until another would have less before it; one when other kinds compete."""
-    ready, others_have = kind.ready, kind.least()
+    ready, other = kind.ready, kind.least()
     while True:
         call = ready.pop()
         target = engine
@@ -157,7 +157,9 @@ def _serve(ledger: Ledger, kind: Kind, engine: Engine, *, several: bool) -> None
         _send(ledger, call, target)
         if kind.alone:
             left_limited(ledger, kind)
-        if not (several and ready.size and engine.load <= others_have and _takes(ledger, engine, kind)):
+        if not (
+            several and ready.size and (engine.load, engine.number) < other and _takes(ledger, engine, kind)
+        ):
             break
     if _takes(ledger, engine, kind):
         kind.offer(engine.load, engine.number)

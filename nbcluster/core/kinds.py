@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from nbcluster.core.model import Call
     from nbcluster.core.targets import Targets
 
+_NONE = (float("inf"), EngineNumber(-1))
+
 KindKey = tuple[str, frozenset[tuple[str, float]], bool]
 
 
@@ -73,9 +75,9 @@ class Kind:
         """Take out the entry with the least load, which may be out of date."""
         return heappop(self._takers) if self._takers else None
 
-    def least(self) -> float:
-        """No engine that can take a call has less before it than this, but the one that was taken out last."""
-        return self._takers[0][0] if self._takers else float("inf")
+    def least(self) -> tuple[float, EngineNumber]:
+        """No engine that can take a call comes before this, by load and number, but the one taken out last."""
+        return self._takers[0] if self._takers else _NONE
 
     def offers(self) -> list[tuple[float, EngineNumber]]:
         """Every entry, in no order; some may be out of date."""

@@ -147,12 +147,6 @@ class FairLine(Generic[T]):
         assert entry is not None, f"an empty line of {client} is kept"
         return entry[0], self._turns.served[client], entry[1]
 
-    def peek(self) -> T:
-        """The first, which there must be."""
-        entry = self.lines[self._first()].head()
-        assert entry is not None, "an empty line is kept"
-        return entry[3]
-
     def pop(self) -> T:
         """Take the first, which there must be, and count it as a service to its client."""
         client = self._first()

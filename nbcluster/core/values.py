@@ -32,7 +32,7 @@ def wait_for_inputs(ledger: Ledger, call: Call) -> Rejected | None:
         if source is None:
             return Rejected("ValueReleased", _never(name))
         if source.outcome is not None and not isinstance(source.outcome, Returned):
-            return _because_of(call, source)
+            return because_of(ledger, call, source)
     for name in dict.fromkeys(order.inputs):
         source = ledger.calls[name]
         if source.lost:
@@ -71,13 +71,17 @@ def lost_input(ledger: Ledger, call: Call) -> Rejected | None:
     return None
 
 
-def _because_of(call: Call, source: Call) -> Rejected:
-    outcome = source.outcome
-    cause = source.id
+def because_of(ledger: Ledger, call: Call, source: Call) -> Rejected:
+    """How a call ends that waited for one that did not succeed. A long chain names its first failure alone."""
+    outcome, cause = source.outcome, source.id
+    needed = f"{call.title!r} needed {source.title!r} ({source.id})"
     if isinstance(outcome, Rejected) and outcome.error == "DependencyFailed" and outcome.cause is not None:
         cause = outcome.cause
-    what = f"{call.title!r} needed {source.title!r} ({source.id}), which {became(outcome)}"
-    return Rejected("DependencyFailed", what, cause)
+        first = ledger.calls.get(cause)
+        what = "did not succeed" if first is None or first.outcome is None else became(first.outcome)
+        label = cause if first is None else f"{first.title!r} ({cause})"
+        return Rejected("DependencyFailed", f"{needed}, which did not run because {label} {what}", cause)
+    return Rejected("DependencyFailed", f"{needed}, which {became(outcome)}", cause)
 
 
 def became(outcome: CallOutcome | None) -> str:
@@ -146,11 +150,6 @@ def _let_inputs_go(ledger: Ledger, call: Call) -> None:
             if not source.users:
                 source.users = None
                 let_go(ledger, source)
-
-
-def reason_of_doom(waiter: Call, source: Call) -> Rejected:
-    """How a call ends that waited for one that did not succeed."""
-    return _because_of(waiter, source)
 
 
 def clear_timer(ledger: Ledger, call: Call) -> None:
