@@ -307,7 +307,10 @@ def about_names(error: Exception, names: str | Sequence[str] = "") -> Exception:
     if isinstance(error, EngineErrors):
         errors = {number: about_names(each, names) for number, each in error.errors.items()}
         if all(isinstance(each, KeyError) for each in errors.values()):
-            return next(iter(errors.values()))
+            lacking = ", ".join(map(str, errors))
+            told = next(iter(errors.values()))
+            told.add_note(f"not on engine{'s' if len(errors) > 1 else ''} {lacking}")
+            return told
         return EngineErrors(error.message, errors)
     cause = error.__cause__
     if type(error) is NotSerializable and isinstance(cause, RemoteTraceback):

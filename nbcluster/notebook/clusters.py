@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -37,8 +38,29 @@ class ClusterLike(Protocol):
         startup: bool = False,
         want_value: bool = False,
         origin: Origin | None = None,
+        namespace: str = "",
+        live: bool = False,
+        priority: int = 0,
+        retries: int = 0,
+        resources: Mapping[str, float] | None = None,
     ) -> CellRun:
         """Send a cell."""
+
+    @property
+    def calls(self) -> Any:
+        """Its calls."""
+
+    def on_each(self, targets: str, namespace: str = "", priority: int = 0) -> Any:
+        """What is done on each of some engines."""
+
+    def gathered(self, name: str, targets: str, namespace: str = "") -> tuple[Any, int]:
+        """Where the parts of a name are, and the axis that joins them."""
+
+    def note_scatter(self, name: str, numbers: Sequence[int], axis: int = 0, namespace: str = "") -> None:
+        """Remember where the parts of a name are."""
+
+    def namespace(self, name: str | None = None, on: Any = None) -> Any:
+        """The names of engines."""
 
     def add(self, n: int, *, kernel: str = "", tags: Sequence[str] = ()) -> list[int]:
         """Start engines."""
@@ -52,8 +74,8 @@ class ClusterLike(Protocol):
     def interrupt(self, targets: str = "all") -> list[int]:
         """Interrupt engines."""
 
-    def cancel(self) -> None:
-        """Cancel all work of this client."""
+    def cancel(self, futures: Any = None) -> None:
+        """Cancel some work, or all of this client."""
 
     def set_options(self, *, idle_timeout: float | None = None) -> None:
         """Change options; a negative idle_timeout is never."""
@@ -61,7 +83,9 @@ class ClusterLike(Protocol):
     def stop(self, force: bool = False) -> None:
         """End it."""
 
-    def complete(self, code: str, cursor_pos: int, targets: str = "", timeout: float = 0.3) -> dict[str, Any]:
+    def complete(
+        self, code: str, cursor_pos: int, targets: str = "", timeout: float = 0.3, namespace: str = ""
+    ) -> dict[str, Any]:
         """Ask an engine for completions."""
 
     def inspect(
@@ -114,6 +138,9 @@ class Clusters(Protocol):
     def running(self) -> Sequence[RunningCluster]:
         """Return those that run."""
 
+    def has_open_calls(self, listener: Any) -> bool:
+        """Whether calls have not ended whose output a listener shows."""
+
 
 class ClientClusters:
     """The clusters of this machine, through the client."""
@@ -149,3 +176,10 @@ class ClientClusters:
         from nbcluster.transport.rendezvous import list_clusters
 
         return [RunningCluster(found.name, found.pid, found.host) for found in list_clusters()]
+
+    def has_open_calls(self, listener: Any) -> bool:
+        """Whether calls have not ended whose output a listener shows."""
+        module = sys.modules.get("nbcluster.client.current")
+        return module is not None and any(
+            cluster.calls.has_open(listener) for cluster in module.known_clusters()
+        )

@@ -80,7 +80,13 @@ class CellMatcher:
         try:
             options = parse_cell(place.line, self._expand)
             cluster = self._clusters().current(options.cluster)
-            reply = cluster.complete(place.code, place.cursor, targets=options.targets, timeout=TIME_LIMIT)
+            reply = cluster.complete(
+                place.code,
+                place.cursor,
+                targets=options.targets,
+                timeout=TIME_LIMIT,
+                namespace=options.namespace,
+            )
         except (NBClusterError, TimeoutError):
             # Tab is a question in passing: that there is no cluster is said when the cell runs.
             return {"completions": []}

@@ -146,6 +146,11 @@ class CellDisplay:
                 assert_never(event)
         return self._taken()
 
+    def show(self, engine: int, item: Item, now: float) -> list[Operation]:
+        """Return what an item of an engine shows at once."""
+        self._draw_all(self._layout.add(engine, item), now)
+        return self._taken()
+
     def tick(self, now: float) -> list[Operation]:
         """Return what time alone brings: partial lines, moving lines, held results, a redraw that is due."""
         moving = sum(lines.moving or lines.pending for lines in self._lines.values())

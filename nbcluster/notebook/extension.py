@@ -33,10 +33,10 @@ class Loaded:
         kernel = getattr(shell, "kernel", None)
         self._inspection = CellInspection(kernel, lambda: self.magics.clusters, self.magics.expand)
         self._inspection.install()
+        self.magics.call_outputs.begin()  # for the rest of the cell that loads this
         if self.magics.futures is not None:
             self.magics.futures.install()
-        if self.magics.comms is not None:
-            shell.events.register("post_run_cell", self._after_cell)
+        shell.events.register("post_run_cell", self._after_cell)
 
     def unload(self) -> None:
         """Take everything out, except what another package has put in its place since."""
@@ -47,9 +47,10 @@ class Loaded:
             known = self._shell.magics_manager.magics[kind]
             if owner(known.get(name)) == _OURS:
                 del known[name]
+        self._shell.events.unregister("post_run_cell", self._after_cell)
+        self.magics.call_outputs.close()
         if self.magics.comms is not None:
             self.magics.comms.close()
-            self._shell.events.unregister("post_run_cell", self._after_cell)
         self._inspection.uninstall()
         if self.magics.futures is not None:
             self.magics.futures.uninstall()
@@ -84,8 +85,10 @@ class Loaded:
     def _before_cell(self, info: Any) -> None:
         if not hasattr(self._shell, "kernel"):
             self.magics.late.draw_due()
+        self.magics.call_outputs.begin()
 
     def _after_cell(self, result: Any) -> None:
+        self.magics.call_outputs.end()
         # The cell may have imported ipywidgets, which takes the control target for its own widgets alone.
         if self.magics.comms is not None:
             self.magics.comms.keep_control()

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from nbcluster.notebook.display import CellDisplay, CellEvent
 from nbcluster.notebook.operations import Buffers, Publisher, merged
@@ -16,6 +17,14 @@ PACE = 0.2
 """Seconds between two drawings."""
 
 Listener = Callable[[CellEvent, Buffers], None]
+
+
+class Drawn(Protocol):
+    """Something that is drawn now and then."""
+
+    def draw(self, now: float) -> bool:
+        """Draw what has come; return whether more is to be drawn without another event."""
+
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +73,7 @@ class LateOutput:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._changed = threading.Condition()
-        self._due: dict[Follower, None] = {}
+        self._due: dict[Drawn, None] = {}
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
 
@@ -73,7 +82,7 @@ class LateOutput:
 
         def hear(event: CellEvent, buffers: Buffers) -> None:
             follower.take(event, buffers)
-            self._wake(follower)
+            self.due(follower)
 
         return hear
 
@@ -102,9 +111,10 @@ class LateOutput:
             thread.join(timeout=5)
         self.draw_due()
 
-    def _wake(self, follower: Follower) -> None:
+    def due(self, drawn: Drawn) -> None:
+        """Draw this one soon. Any thread."""
         with self._changed:
-            self._due[follower] = None
+            self._due[drawn] = None
             if self._thread is None and not self._stopped.is_set():
                 self._thread = threading.Thread(target=self._run, name="nbcluster-late-output", daemon=True)
                 self._thread.start()
@@ -130,7 +140,7 @@ class UntilNextCell:
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
         self._lock = threading.Lock()
-        self._followers: list[Follower] = []
+        self._followers: list[Drawn] = []
         self._clock: Callable[[], float] = time.monotonic
 
     def listener(self, follower: Follower) -> Listener:
@@ -138,11 +148,15 @@ class UntilNextCell:
 
         def hear(event: CellEvent, buffers: Buffers) -> None:
             follower.take(event, buffers)
-            with self._lock:
-                if follower not in self._followers:
-                    self._followers.append(follower)
+            self.due(follower)
 
         return hear
+
+    def due(self, drawn: Drawn) -> None:
+        """Draw this one before the next cell. Any thread."""
+        with self._lock:
+            if drawn not in self._followers:
+                self._followers.append(drawn)
 
     def draw_due(self) -> None:
         """Draw everything; to be called before a cell runs."""

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from IPython.core.magic import no_var_expand
 
+from nbcluster.errors import EngineErrors, RemoteError
+from nbcluster.notebook.calloutput import CallOutputs
 from nbcluster.notebook.clustergrammar import parse_cluster
 from nbcluster.notebook.clusters import ClientClusters, ClusterLike, Clusters
 from nbcluster.notebook.comms import Proxies
 from nbcluster.notebook.display import CellDisplay, CellEvent
 from nbcluster.notebook.errors import CellInterrupted
 from nbcluster.notebook.grammar import CellOptions, parse_cell, parse_line
+from nbcluster.notebook.hints import Memory, add_hints
 from nbcluster.notebook.late import Follower, LateOutput, UntilNextCell
+from nbcluster.notebook.moving import Moves
 from nbcluster.notebook.operations import Buffers
 from nbcluster.notebook.publishers import CellSlot, TerminalPublisher, has_front_end, publisher_for
-from nbcluster.notebook.running import BlockingRun, CellRun, Interrupts, run_local
+from nbcluster.notebook.reads import names_bound
+from nbcluster.notebook.running import BlockingRun, CellRun, Interrupts, run_local, wait_moved
+from nbcluster.notebook.shipping import Shipment, failures
 from nbcluster.notebook.shownfutures import ShownFutures
 from nbcluster.notebook.verbs import Verbs
 from nbcluster.notebook.words import expand
@@ -38,10 +45,17 @@ class NbclusterMagics:
         self.shell = shell
         self.use_clusters(clusters or ClientClusters())
         self._notebook = has_front_end(shell)
+        self.memory = Memory()
         self.comms = Proxies(shell) if self._notebook else None
         self.futures = ShownFutures(shell) if self._notebook else None
         self.late: LateOutput | UntilNextCell = (
             LateOutput() if self._notebook else UntilNextCell(TerminalPublisher(watched=False))
+        )
+        self.call_outputs = CallOutputs(
+            shell,
+            notebook=self._notebook,
+            drawer=self.late,
+            has_open=lambda output: self.clusters.has_open_calls(output),
         )
 
     def use_clusters(self, clusters: Clusters) -> None:
@@ -54,7 +68,9 @@ class NbclusterMagics:
         """Run this cell on engines; their output is shown here.
 
         %%distributed [TARGETS] [--on TARGETS] [--cluster NAME] [--async] [--as NAME] [--wait] [--local]
-        [--group order|engine|same] [--timeout SECONDS] [--startup] [--fail-fast]
+        [--group order|engine|same] [--timeout SECONDS] [--startup] [--fail-fast] [--push x,y] [--pull z]
+        [--scatter v] [--gather w] [--ship] [--namespace NAME] [--live] [--retries N] [--priority P]
+        [--resources gpu=1]
 
         TARGETS: nothing for every engine of the notebook's language, all, 0, 0,2:4, -1, a tag, any.
         """
@@ -95,11 +111,15 @@ class NbclusterMagics:
             The Future of a cell that the notebook does not wait for.
         """
         cluster = self.clusters.current(options.cluster)
+        moves = Moves(cluster, options, self.shell.user_ns)
+        if not moves.is_empty:
+            moves.fix_targets()
+            self._bring(cluster, moves, options, code)
         if self.comms is not None:
             self.comms.expect(cluster, self.shell.get_parent())
         run = cluster.send_cell(
             code,
-            options.targets,
+            moves.targets,
             allow_stdin=options.blocks,
             timeout=options.timeout,
             fail_fast=options.fail_fast,
@@ -107,18 +127,58 @@ class NbclusterMagics:
             want_value=not options.blocks or options.name is not None,
             label=f"cell [{self._count()}]",
             origin=Origin("Cell", f"In[{self._count()}]", first_line),
+            namespace=options.namespace,
+            live=options.live,
+            priority=options.priority,
+            retries=options.retries,
+            resources=options.resources,
         )
+        moves.send_after(run)
+        self._remember(cluster, run, moves, options, code)
         if self.comms is not None:
             self.comms.sent(run.cell, self.shell.get_parent())
         if options.name is not None:
             self.shell.user_ns[options.name] = run.future
         if options.blocks:
-            self._wait(cluster, run, options, code)
+            try:
+                self._wait(cluster, run, options, code)
+            except BaseException:
+                moves.drop()
+                raise
+            moves.bind(lambda futures: self._wait_moved(cluster, futures))
             return None
         self._follow(cluster, run, options)
         if options.local:
             run_local(self.shell, code)()
         return run.future
+
+    def _bring(self, cluster: ClusterLike, moves: Moves, options: CellOptions, code: str) -> None:
+        """Send what a cell brings. One that the notebook waits for runs only when all of it has arrived."""
+        pushed = moves.send_before()
+        shipment, shipped = (
+            moves.ship(self.shell.transform_cell(code), self.shell.user_ns_hidden)
+            if options.ship
+            else (Shipment(), [])
+        )
+        for line in shipment.told():
+            _say(line)
+        if options.blocks:
+            self._wait_moved(cluster, [*pushed, *(future for _, future in shipped)])
+            for future in pushed:
+                future.result()
+            for line in failures(shipped):
+                _say(line)
+
+    def _wait_moved(self, cluster: ClusterLike, futures: Sequence[Any]) -> None:
+        wait_moved(futures, publisher_for(self.shell), lambda: cluster.engines)
+
+    def _remember(
+        self, cluster: ClusterLike, run: CellRun, moves: Moves, options: CellOptions, code: str
+    ) -> None:
+        engines = [place.engine for place in run.places if place.engine is not None]
+        if not options.namespace:
+            bound = names_bound(self.shell.transform_cell(code))
+            self.memory.note(cluster.name, engines, [*bound, *moves.names_before])
 
     def _count(self) -> int:
         # The shell's execution_count is already that of the next cell in newer versions of IPython.
@@ -153,7 +213,11 @@ class NbclusterMagics:
             # What was not drawn so far: late output, and what a cell does that was given up.
             self._listen_late(run, display)
         # All is done: this raises what failed, and waits for nothing.
-        run.future.result(timeout=10)
+        try:
+            run.future.result(timeout=10)
+        except (RemoteError, EngineErrors) as error:
+            add_hints(error, cluster.name, cluster.engines, self.shell.user_ns, self.memory)
+            raise
         if check_local is not None:
             check_local()
 

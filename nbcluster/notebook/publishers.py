@@ -188,6 +188,60 @@ class CellSlot:
         self._changed = True
 
 
+class FinishedCell:
+    """Draws into one cell from any one thread, while it runs and after: every message names its parent.
+
+    Text goes to the cell's own streams as long as whoever shows the cell listens: a page always does. A headless
+    runner hears nothing of a cell that has ended; there, what comes later changes a display that was made in time.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        Of a notebook kernel.
+    parent : dict
+        The message that ran the cell.
+    key : str
+        Display id of what comes later; unique.
+    """
+
+    def __init__(self, shell: Any, parent: dict[str, Any], key: str) -> None:
+        self._publish = shell.display_pub
+        self._parent = parent
+        self._slot = CellSlot(shell, parent, key)
+        self._ended = False
+        self._moving: set[str] = set()
+
+    def end(self, *, expects_more: bool) -> None:
+        """The cell ends now; more output may come."""
+        # Who cannot be asked is no page.
+        self._ended = not self._parent.get("content", {}).get("allow_stdin", True)
+        if self._ended and expects_more:
+            self._slot.open()
+
+    def publish(self, operation: Operation) -> None:
+        """Carry one operation out."""
+        if self._ended:
+            self._slot.publish(operation)
+            return
+        match operation:
+            case Write(stream, text):
+                _send(self._publish, "stream", {"name": stream, "text": text}, self._parent)
+            case Move(key, text):
+                send_show(self._publish, Show(_plain(text), {}, key, key in self._moving), self._parent)
+                self._moving.add(key)
+            case Show():
+                send_show(self._publish, operation, self._parent)
+            case Clear(wait):
+                _send(self._publish, "clear_output", {"wait": wait}, self._parent)
+            case _:
+                assert_never(operation)
+
+    def flush(self) -> None:
+        """Let everything be seen."""
+        if self._ended:
+            self._slot.flush()
+
+
 def send_show(publish: Any, shown: Show, parent: dict[str, Any]) -> None:
     """Send a display message for a given cell, with its buffers."""
     transient = {} if shown.display_id is None else {"display_id": shown.display_id}

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Protocol
 
@@ -241,6 +241,66 @@ class BlockingRun:
     def _where(self) -> str:
         engines = [place.engine for place in self._run.places if place.engine is not None]
         return f" on {engines_phrase(engines)}" if engines else ""
+
+
+def wait_moved(
+    futures: Sequence[Any], publisher: Publisher, engines: Callable[[], Sequence[EngineStatus]]
+) -> None:
+    """Wait until variables are where they go; what came of them is for the caller to ask.
+
+    Parameters
+    ----------
+    futures : sequence of Future
+    publisher : Publisher
+        Shows why it takes long.
+    engines : callable
+        Gives the state of the engines.
+
+    Raises
+    ------
+    CellInterrupted
+        After an interrupt: those on their way are withdrawn, a second interrupt does not wait for that.
+    """
+    interrupts, asked = Interrupts(), 0
+    told = ""
+    explain_at = time.monotonic() + WAIT_IS_LONG
+
+    def show(text: str) -> None:
+        nonlocal told
+        if text != told:
+            told = text
+            publisher.publish(Move(f"{id(futures)}-moving", text))
+            publisher.flush()
+
+    with interrupts.counted():
+        for future in futures:
+            while not future.done() and asked < 2:
+                if interrupts.count > asked:
+                    asked = min(interrupts.count, 2)
+                    for each in futures:
+                        each.ask_to_stop("interrupted in the notebook")
+                with suppress(TimeoutError):
+                    future.wait_quietly(TICK)
+                if time.monotonic() >= explain_at:
+                    explain_at += 1
+                    show(_why_queued(future, engines))
+        show("")
+    if interrupts.count:
+        raise CellInterrupted("interrupted while variables were on their way; engines keep their state")
+
+
+def _why_queued(future: Any, engines: Callable[[], Sequence[EngineStatus]]) -> str:
+    numbers = future.engine if isinstance(future.engine, tuple) else (future.engine,)
+    now = time.time()
+    try:
+        busy = [
+            (engine.number, engine.running or "another cell", max(0.0, now - (engine.running_since or now)))
+            for engine in engines()
+            if engine.state == "busy" and (None in numbers or engine.number in numbers)
+        ]
+    except NBClusterError:
+        return ""
+    return waiting_text(busy, [])
 
 
 def run_local(shell: Any, code: str) -> Callable[[], None]:

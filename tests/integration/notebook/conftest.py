@@ -21,6 +21,7 @@ class Page:
     """Does what a page does: runs cells, keeps what the kernel publishes, talks on comms."""
 
     client: BlockingKernelClient
+    manager: KernelManager
     said: list[dict[str, Any]] = field(default_factory=list)
 
     def start(self, code: str, *, allow_stdin: bool = False) -> str:
@@ -108,7 +109,7 @@ def page(world: object) -> Iterator[Page]:
     client = manager.blocking_client()
     client.start_channels()
     client.wait_for_ready(timeout=60)
-    made = Page(client)
+    made = Page(client, manager)
     try:
         made.run("%load_ext nbcluster\n%cluster start -n 2")
         yield made

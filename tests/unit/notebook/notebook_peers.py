@@ -148,7 +148,9 @@ class MemoryCluster:
             running=0,
         )
 
-    def complete(self, code: str, cursor_pos: int, targets: str = "", timeout: float = 0.3) -> dict[str, Any]:
+    def complete(
+        self, code: str, cursor_pos: int, targets: str = "", timeout: float = 0.3, namespace: str = ""
+    ) -> dict[str, Any]:
         self.asked.append(("complete", (code, cursor_pos, targets, timeout)))
         return self.reply
 
@@ -212,6 +214,9 @@ class MemoryClusters:
 
     def running(self) -> list[RunningCluster]:
         return [RunningCluster(name, 7, "here") for name in self.known]
+
+    def has_open_calls(self, listener: Any) -> bool:
+        return False
 
 
 def finished_run(engines: Sequence[int], *events: Any, single: bool = False) -> MemoryRun:

@@ -82,6 +82,11 @@ def test_a_cell_is_sent_and_its_output_drawn(notebook, cluster, capsys):
             "want_value": False,
             "label": "cell [2]",
             "origin": Origin("Cell", "In[2]", line=2),
+            "namespace": "",
+            "live": False,
+            "priority": 0,
+            "retries": 0,
+            "resources": {},
         }
     ]
     text = capsys.readouterr().out
