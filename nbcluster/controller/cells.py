@@ -6,9 +6,11 @@ Decides nothing.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +25,17 @@ from nbcluster.controller.relay import Relay
 from nbcluster.controller.watch import Watch
 from nbcluster.core import effects, inputs
 from nbcluster.core.model import title
-from nbcluster.ids import ClientId, TaskId
+from nbcluster.ids import ClientId, EngineNumber, TaskId
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Message
 
 log = logging.getLogger(__name__)
+
+SUBSHELL_PATIENCE = 10.0
+"""Seconds that a kernel may take to make a subshell."""
+
+SPARE_SUBSHELLS = 2
+"""Subshells of an engine that are kept for the next live cells: each is a thread that sleeps."""
 
 Tell = Callable[[inputs.Input], None]
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
@@ -38,10 +46,13 @@ class _Note:
     """What the history says of a cell that has not ended."""
 
     owner: ClientId
+    owner_label: str
     label: str
     submitted: float
     quiet: bool
     started: float | None = None
+    left: bool = False
+    """Its owner has left: nobody is told its end, which is noted all the same."""
 
 
 class CellDesk:
@@ -70,9 +81,9 @@ class CellDesk:
 
     def accepted(self, client: ClientId, order: m.SubmitCell, tasks: tuple[m.TaskPlace, ...]) -> None:
         """Note cells that wait now."""
-        now = time.time()
+        now, label = time.time(), self._clients.label(client)
         for place in tasks:
-            self._notes[place.task] = _Note(client, title(order), now, order.silent)
+            self._notes[place.task] = _Note(client, label, title(order), now, order.silent)
 
     def run(self, effect: effects.RunCell, owner: ClientId) -> None:
         """Send a cell to its kernel."""
@@ -82,7 +93,10 @@ class CellDesk:
         note = self._notes.get(effect.task)
         if note is None:  # of a startup cell
             order = effect.order
-            note = self._notes[effect.task] = _Note(owner, title(order), time.time(), order.silent)
+            note = self._notes[effect.task] = _Note(
+                owner, self._clients.label(owner), title(order), time.time(), order.silent
+            )
+            note.left = owner not in self._clients
         note.started = time.time()
         if effect.order.live:
             self._spawn(self._run_live(engine, effect, owner))
@@ -107,20 +121,24 @@ class CellDesk:
             effect.client,
             m.TaskDone(effect.cell, effect.task, effect.engine, effect.attempt, outcome, dropped),
         )
-        note = self._notes.pop(effect.task, None)
+        self._record(effect.task, effect.engine, effect.attempt, outcome)
+
+    def _record(self, task: TaskId, engine: EngineNumber | None, attempt: int, outcome: m.Outcome) -> None:
+        """Tell the history how a cell ended."""
+        note = self._notes.pop(task, None)
         if note is None or note.quiet:
             return
         now = time.time()
         self._history.add(
             (
-                effect.task,
+                task,
                 "",
                 note.label,
                 "cell",
                 state_of(outcome),
-                self._clients.label(note.owner),
-                effect.engine,
-                effect.attempt,
+                note.owner_label,
+                engine,
+                attempt,
                 note.submitted,
                 note.started,
                 now,
@@ -132,8 +150,19 @@ class CellDesk:
 
     def client_left(self, client: ClientId) -> None:
         """A client has gone: nobody is told the ends of its cells."""
-        for task in [task for task, note in self._notes.items() if note.owner == client]:
-            del self._notes[task]
+        for note in self._notes.values():
+            note.left |= note.owner == client
+
+    def engine_gone(self, engine: EngineProcess, cause: str) -> None:
+        """An engine has ended, and with it what it ran for clients that had left."""
+        for execution in engine.executions.running():
+            if self._is_left(execution.task):
+                reason = f"engine {engine.number} ended: {cause}"
+                self._record(execution.task, execution.engine, execution.attempt, m.Lost(reason))
+
+    def _is_left(self, task: TaskId) -> bool:
+        note = self._notes.get(task)
+        return note is not None and note.left
 
     def submitted(self, task: TaskId) -> float | None:
         """When a cell that has not ended was submitted."""
@@ -175,7 +204,7 @@ class CellDesk:
         if execution is None or execution.outcome is None:
             return
         if execution.subshell:
-            engine.subshells.append(execution.subshell)
+            self._put_back(engine, execution.subshell)
         self._answer(execution, execution.outcome)
 
     def _answer(self, execution: Execution, outcome: m.Outcome) -> None:
@@ -184,6 +213,8 @@ class CellDesk:
                 execution.task, execution.engine, execution.incarnation, execution.attempt, outcome
             )
         )
+        if self._is_left(execution.task):
+            self._record(execution.task, execution.engine, execution.attempt, outcome)
 
     async def _run_live(self, engine: EngineProcess, effect: effects.RunCell, owner: ClientId) -> None:
         """Send a cell to a subshell that is free, or to a new one."""
@@ -191,7 +222,10 @@ class CellDesk:
         if engine.subshells:
             self._send(engine, effect, owner, engine.subshells.pop())
             return
-        made = json.decode((await engine.link.ask("control", "create_subshell_request", {})).content)
+        made: dict[str, Any] = {"evalue": f"it did not answer within {SUBSHELL_PATIENCE:g} s"}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SUBSHELL_PATIENCE):
+                made = json.decode((await engine.link.ask("control", "create_subshell_request", {})).content)
         if made.get("status") == "ok":
             self._send(engine, effect, owner, made["subshell_id"])
             return
@@ -201,6 +235,13 @@ class CellDesk:
             owner, effect.order.cell, effect.task, effect.engine, effect.incarnation, effect.attempt
         )
         self._answer(execution, m.Raised("NotSupported", why))
+
+    def _put_back(self, engine: EngineProcess, subshell: str) -> None:
+        """Keep a subshell for the next live cell; a few are enough."""
+        if len(engine.subshells) < SPARE_SUBSHELLS:
+            engine.subshells.append(subshell)
+        elif engine.link is not None:
+            engine.link.request("control", "delete_subshell_request", {"subshell_id": subshell})
 
     def _send(
         self, engine: EngineProcess, effect: effects.RunCell, owner: ClientId, subshell: str = ""

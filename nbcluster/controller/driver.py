@@ -429,6 +429,7 @@ class Controller:
     def engine_died(self, engine: EngineProcess, cause: str) -> None:
         """An engine's process ended."""
         self._relay.forget_engine(engine)
+        self._cells.engine_gone(engine, cause)
         self._calls.engine_gone(engine)
         self._step(inputs.EngineDied(engine.number, engine.incarnation, self._loop.time(), cause))
 

@@ -94,6 +94,10 @@ class Executions:
         """Whether one has not been answered."""
         return any(not execution.told for execution in self._by_message.values())
 
+    def running(self) -> list[Execution]:
+        """Those that have not been answered."""
+        return [execution for execution in self._by_message.values() if not execution.told]
+
     def waiting(self) -> str | None:
         """The message id of the oldest that has not been answered, live ones aside."""
         return next(

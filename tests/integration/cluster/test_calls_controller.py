@@ -406,6 +406,24 @@ def test_tasks_are_listed_and_explained_and_their_history_is_kept(shared: Cluste
     run(story)
 
 
+def test_what_a_client_left_behind_is_in_the_history_too(shared: Cluster) -> None:
+    async def story(caller: Caller) -> None:
+        began = time.time()
+        async with Caller() as other:
+            await other.ask(m.SubmitCell(CellId("left"), "import time; time.sleep(0.5)", "0"), m.Accepted)
+            await other.call(nap, 0.5, targets="1")
+        labels: list[str] = []
+        async with asyncio.timeout(DEADLINE):
+            while len(labels) < 2:
+                history = await caller.ask(c.ReadHistory(since=began), c.Records)
+                labels = sorted(record.label for record in history.records)
+        assert labels == ["import time; time.sleep(0.5)", "nap"]
+        assert {record.state for record in history.records} == {"done"}
+        assert {record.owner for record in history.records} == {"a caller"}
+
+    run(story)
+
+
 def test_live_cells_run_beside_what_runs_and_cells_in_named_namespaces(shared: Cluster) -> None:
     async def story(caller: Caller) -> None:
         def done(cell: str) -> Any:
