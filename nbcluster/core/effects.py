@@ -110,14 +110,14 @@ class ShowEngine(Struct, frozen=True, tag=True):
 # -- calls ------------------------------------------------------------------------------------
 
 
-class InputPlace(Struct, frozen=True):
+class InputPlace(Struct, frozen=True, gc=False):
     """Where the value of an input is. None: the controller has it."""
 
     task: TaskId
     engine: EngineNumber | None
 
 
-class CallRun(Struct, frozen=True):
+class CallRun(Struct, frozen=True, gc=False):
     """One attempt to send to an engine."""
 
     task: TaskId
@@ -149,7 +149,7 @@ class StopCalls(Struct, frozen=True, tag=True):
     calls: tuple[CallRef, ...]
 
 
-class CallBegin(Struct, frozen=True):
+class CallBegin(Struct, frozen=True, gc=False):
     """A call that its owner is told of."""
 
     task: TaskId
@@ -164,7 +164,7 @@ class TellCallsBegun(Struct, frozen=True, tag=True):
     calls: tuple[CallBegin, ...]
 
 
-class CallEnd(Struct, frozen=True):
+class CallEnd(Struct, frozen=True, gc=False):
     """How a call ended, for good."""
 
     task: TaskId

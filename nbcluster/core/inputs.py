@@ -112,7 +112,7 @@ class Restart(Struct, frozen=True, tag=True):
 # -- calls ------------------------------------------------------------------------------------
 
 
-class CallOrder(Struct, frozen=True):
+class CallOrder(Struct, frozen=True, gc=False):
     """A call as the scheduler knows it: everything but its bytes."""
 
     task: TaskId
@@ -141,7 +141,7 @@ class CallsHaveBegun(Struct, frozen=True, tag=True):
     calls: tuple[CallRef, ...]
 
 
-class CallReturn(Struct, frozen=True):
+class CallReturn(Struct, frozen=True, gc=False):
     """What one attempt came to, for the scheduler."""
 
     task: TaskId

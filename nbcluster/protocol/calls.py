@@ -53,7 +53,7 @@ class CallOptions(Struct, frozen=True, array_like=True):
     """Its value stays on the engine however small it is (put)."""
 
 
-class CallSpec(Struct, frozen=True, array_like=True):
+class CallSpec(Struct, frozen=True, array_like=True, gc=False):
     """One call as a client submits it."""
 
     task: TaskId
@@ -195,7 +195,7 @@ class EngineAnswers(Struct, frozen=True, tag=True):
     """Lengths of the frames behind the message, of one engine after the other."""
 
 
-class CallBegun(Struct, frozen=True, array_like=True):
+class CallBegun(Struct, frozen=True, array_like=True, gc=False):
     """A call has been running for a while (short ones end without this)."""
 
     task: TaskId
@@ -211,7 +211,7 @@ class CallsBegun(Struct, frozen=True, tag=True):
     calls: tuple[CallBegun, ...]
 
 
-class CallDone(Struct, frozen=True, array_like=True):
+class CallDone(Struct, frozen=True, array_like=True, gc=False):
     """How a call ended."""
 
     task: TaskId
@@ -250,7 +250,7 @@ class CallReport(Struct, frozen=True, tag=True):
     values: dict[str, Any]
 
 
-class OutputPiece(Struct, frozen=True, array_like=True):
+class OutputPiece(Struct, frozen=True, array_like=True, gc=False):
     """One piece of a call's output: a stream's text, or a rich output as JSON of an iopub message's content."""
 
     msg_type: str

@@ -7,7 +7,7 @@ from msgspec import Struct
 from nbcluster.ids import TaskId
 
 
-class Returned(Struct, frozen=True, tag=True):
+class Returned(Struct, frozen=True, tag=True, gc=False):
     """The function returned. `nbytes` counts the pickled value with its buffers."""
 
     nbytes: int = 0

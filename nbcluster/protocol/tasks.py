@@ -27,7 +27,7 @@ CONNECTION = "NBCLUSTER_CONNECTION"
 # -- controller to engine ---------------------------------------------------------------------
 
 
-class CallRef(Struct, frozen=True, array_like=True):
+class CallRef(Struct, frozen=True, array_like=True, gc=False):
     """One attempt of one call."""
 
     task: TaskId
@@ -43,7 +43,7 @@ class RunOptions(Struct, frozen=True, array_like=True):
     keep: bool = False
 
 
-class Input(Struct, frozen=True, array_like=True):
+class Input(Struct, frozen=True, array_like=True, gc=False):
     """A value that a call needs: here (`payload`), in the engine's own store (`here`), or to be asked for by SendMe."""
 
     task: TaskId
@@ -51,7 +51,7 @@ class Input(Struct, frozen=True, array_like=True):
     here: bool = False
 
 
-class CallOrder(Struct, frozen=True, array_like=True):
+class CallOrder(Struct, frozen=True, array_like=True, gc=False):
     """One call to run, in the order of the message."""
 
     task: TaskId
@@ -144,7 +144,7 @@ class Begun(Struct, frozen=True, tag=True):
     since: float
 
 
-class CallResult(Struct, frozen=True, array_like=True):
+class CallResult(Struct, frozen=True, array_like=True, gc=False):
     """How one attempt ended. `payload` is the value when it is at most HOME_LIMIT bytes."""
 
     task: TaskId
