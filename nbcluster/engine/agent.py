@@ -164,7 +164,10 @@ class Agent(threading.Thread):
                     self._take(message, buffers)
                 except Exception as error:  # one bad message must not end the agent
                     self._complain(f"{type(message).__name__}: {type(error).__name__}: {error}")
-            self._look()
+            try:
+                self._look()
+            except Exception as error:
+                self._complain(f"a look at what runs: {type(error).__name__}: {error}")
         self._link.close()
 
     def _greet(self) -> None:

@@ -74,7 +74,14 @@ class Answers:
     def _serve(self) -> None:
         while True:
             ask, send = self._asked.get()
-            send(Answered(ask.request, _encoder.encode(self.answer(ask.question))))
+            reply = self.answer(ask.question)
+            try:
+                encoded = _encoder.encode(reply)
+            except Exception as error:  # names that are no text, for one
+                encoded = _encoder.encode(
+                    Failed(f"the answer cannot be sent: {type(error).__name__}: {error}")
+                )
+            send(Answered(ask.request, encoded))
 
     def answer(self, question: bytes) -> Reply:
         """Return the answer to an encoded question; what goes wrong is an answer too."""

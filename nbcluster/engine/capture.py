@@ -92,10 +92,12 @@ class CallOutput:
             )
         try:
             return _encoder.encode(taken)
-        except UnicodeEncodeError:  # lone surrogates, as os.fsdecode makes them
-            return _encoder.encode([_encodable(piece) for piece in taken])
+        except UnicodeEncodeError:
+            return _encoder.encode(
+                [OutputPiece(piece.msg_type, encodable(piece.text), piece.content) for piece in taken]
+            )
 
 
-def _encodable(piece: OutputPiece) -> OutputPiece:
-    text = piece.text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return OutputPiece(piece.msg_type, text, piece.content)
+def encodable(text: str) -> str:
+    """Return a text that can be sent: lone surrogates, as os.fsdecode makes them, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

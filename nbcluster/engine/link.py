@@ -114,7 +114,7 @@ class TaskLink:
             while True:
                 recv_monitor_message(self._monitor, zmq.NOBLOCK)
                 self._handshakes += 1
-        return before > 0 and self._handshakes > before
+        return self._handshakes > max(before, 1)  # the first one may be told together with the next
 
     def receive(self) -> list[tuple[ToEngine, Sequence[Buffer]]]:
         """Return the messages that have come, each with its frames; some may be left for the next time."""

@@ -44,7 +44,9 @@ class Namespace:
         return {
             name: value
             for name, value in self.names.copy().items()
-            if not name.startswith("_") and not (name in hidden and hidden[name] is value)
+            if isinstance(name, str)
+            and not name.startswith("_")
+            and not (name in hidden and hidden[name] is value)
         }
 
     def bind(self, name: str, value: Any, digest: str = "") -> None:

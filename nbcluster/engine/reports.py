@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nbcluster.engine import context
+from nbcluster.engine.capture import encodable
 
 FRACTION = "fraction"
 """The key of a number between 0 and 1 that was given without a name."""
@@ -52,7 +53,7 @@ def _plain(name: str, value: Any) -> Any:
         case None | bool():
             return value
         case str():
-            return str(value)
+            return encodable(value)
         case int() if -(1 << 63) <= value < 1 << 64:
             return int(value)
         case int():
@@ -64,7 +65,7 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(name, item) for item in value]
     if isinstance(value, dict):
-        return {str(key): _plain(name, item) for key, item in value.items()}
+        return {encodable(str(key)): _plain(name, item) for key, item in value.items()}
     item = getattr(value, "item", None)
     if callable(item) and getattr(value, "shape", None) == ():
         return _plain(name, item())

@@ -145,7 +145,11 @@ class Runner:
         if signal.getsignal(signal.SIGINT) is not self._on_sigint:
             signal.signal(signal.SIGINT, self._on_sigint)
         inside = copy_context()
-        value = inside.run(self._begin, call, waiting)
+        try:
+            value = inside.run(self._begin, call, waiting)
+        except Exception as error:  # of ours: the call must be answered all the same
+            self._exposed = False
+            value = self._work.explain(waiting, error), None
         if not isinstance(value, CoroutineType):
             self._finish(call, *value)
             return True

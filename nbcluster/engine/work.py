@@ -10,6 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
+from nbcluster.engine.capture import encodable
 from nbcluster.engine.namespaces import Namespaces
 from nbcluster.engine.store import Kept, Store
 from nbcluster.engine.waiting import CallQueue, Waiting
@@ -141,13 +142,10 @@ class CallWork:
                 vars(error)["name"] = error.name  # pickling takes along what is in the dict alone
             if not waiting.options.quiet:
                 self._note(error)
-            return dump_exception(error)
+            return _sendable(dump_exception(error))
         except BaseException as trouble:  # code of users runs here too: __str__, __reduce__
-            return Threw(
-                type(error).__name__,
-                f"(its text cannot be had: {type(trouble).__name__})",
-                unsent=str(trouble)[:200],
-            )
+            said = f"(its text cannot be had: {type(trouble).__name__})"
+            return _sendable(Threw(type(error).__name__, said, unsent=type(trouble).__name__))
 
     def end(self) -> None:
         """Let go of what belongs to the call that was started."""
@@ -160,6 +158,14 @@ class CallWork:
 
 class InputMissing(Exception):
     """The value of a Future that is an argument cannot be had."""
+
+
+def _sendable(threw: Threw) -> Threw:
+    texts = (threw.ename, threw.evalue, threw.unsent, *threw.traceback)
+    if all(text.isascii() for text in texts):
+        return threw
+    ename, evalue, unsent, *lines = map(encodable, texts)
+    return Threw(ename, evalue, tuple(lines), threw.exception, unsent)
 
 
 def _of_the_user(trace: TracebackType | None) -> TracebackType | None:

@@ -51,11 +51,8 @@ class TaskRouter:
     """
 
     def __init__(self, url: str) -> None:
-        self.context = zmq.Context()
-        self.socket = self.context.socket(zmq.ROUTER)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.bind(url)
         self.url = url
+        self.open()
         self.frames: Frames | None = None
         self.identity = f"e{INCARNATION}".encode()
         self.unread: list[tuple[FromEngine, Sequence[Buffer]]] = []
@@ -64,6 +61,13 @@ class TaskRouter:
         self.sent: set[str] = set()
         self.count = 0
         self.requests = 0
+
+    def open(self) -> None:
+        """Be there for agents."""
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.bind(self.url)
 
     def use_key_of(self, connection_file: str) -> None:
         """Sign as the controller of this engine."""

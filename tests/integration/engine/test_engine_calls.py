@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import zmq
 from task_router import DEADLINE, defined, pieces, text, threw, value_of
 
 from nbcluster.payload.errors import load_exception
@@ -127,6 +126,19 @@ def test_a_name_error_keeps_its_name(tasks: Any) -> None:
     error = load_exception(threw(tasks.result(tasks.run(defined("def f():\n    return nowhere + 1")))))
     assert isinstance(error, NameError)
     assert error.name == "nowhere"
+
+
+def test_texts_that_are_no_utf8_hold_nothing_up(tasks: Any) -> None:
+    codes = [
+        "def f():\n    raise ValueError('\\udcff')",
+        "def f():\n    print('\\udcff')",
+        "def f():\n    from nbcluster import report\n    report('\\udcff')",
+    ]
+    refs = tasks.run_many([(defined(code), (), {}) for code in codes])
+    results = [tasks.result(ref) for ref in refs]
+    assert threw(results[0]).evalue == "\\udcff"
+    assert text(results[1]) == "\\udcff\n"
+    assert tasks.expect(Reported)[0].values == {"value": "\\udcff"}
 
 
 def test_an_engine_that_ends_in_a_call_is_seen_to_end(calling: Any, host: Any) -> None:
@@ -503,10 +515,9 @@ def test_reports_are_sent_at_most_five_a_second_and_the_last_one_always(tasks: A
 def test_a_call_knows_which_task_it_is(tasks: Any) -> None:
     code = (
         "def f():\n    from concurrent.futures import ThreadPoolExecutor\n"
-        "    from nbcluster.engine.context import current_task\n    import dataclasses\n"(
-            "    with ThreadPoolExecutor(1) as pool:\n"
-            "        return [dataclasses.astuple(t) for t in (current_task(), pool.submit(current_task).result())]"
-        )
+        "    from nbcluster.engine.context import current_task\n    import dataclasses\n"
+        "    with ThreadPoolExecutor(1) as pool:\n"
+        "        return [dataclasses.astuple(t) for t in (current_task(), pool.submit(current_task).result())]"
     )
     ref = tasks.run(defined(code), options=RunOptions(label="who"))
     told = value_of(tasks.result(ref))
@@ -519,10 +530,8 @@ def test_a_call_knows_which_task_it_is(tasks: Any) -> None:
 def test_an_agent_says_hello_again_when_the_controller_comes_back(calling: Any) -> None:
     tasks = calling.tasks
     first = tasks.hello()
-    tasks.socket.close(0)
-    tasks.socket = tasks.context.socket(zmq.ROUTER)
-    tasks.socket.setsockopt(zmq.LINGER, 0)
-    tasks.socket.bind(tasks.url)
+    tasks.close()  # to its very end: the path must be free
+    tasks.open()
     assert tasks.expect(AgentHello)[0] == first
     assert tasks.value(DOUBLE, 21) == 42
 

@@ -240,8 +240,8 @@ def test_stops_at_random_moments_hit_no_other_call(tasks: Any) -> None:
     hit = ended = sent = 0
     total = 6000
     while ended < total:
-        if sent < total and sent - ended < 40:
-            count = generator.randint(1, 12)
+        if sent < total and sent - ended < 6:
+            count = generator.randint(1, 3)
             refs = tasks.run_many([(generator.choice(functions), (sent + n,), {}) for n in range(count)])
             for at, ref in enumerate(refs):
                 numbers[ref.task] = sent + at
@@ -249,7 +249,7 @@ def test_stops_at_random_moments_hit_no_other_call(tasks: Any) -> None:
             total = max(total, sent)
             chosen = tuple(ref for ref in refs if generator.random() < 0.5)
             stopped.update(ref.task for ref in chosen)
-            until = time.perf_counter() + generator.random() * 0.003
+            until = time.perf_counter() + generator.random() * 0.002
             while time.perf_counter() < until:
                 pass  # a sleep would make the moments alike
             for ref in chosen:

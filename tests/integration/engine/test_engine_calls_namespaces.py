@@ -329,11 +329,11 @@ def test_a_live_cell_runs_beside_a_cell_and_beside_a_call(engine: Any) -> None:
     live = engine.start("go = False\nprint('live', x)", subshell=subshell)
     assert engine.reply(live)["status"] == "ok"
     assert engine.reply(busy)["status"] == "ok"
-    shown = {}
-    while len(shown) < 2:
+    shown = {live: "", busy: ""}
+    while not all(text.endswith("\n") for text in shown.values()):
         message = engine.client.get_iopub_msg(timeout=DEADLINE)
         if message["msg_type"] == "stream":
-            shown[message["parent_header"]["msg_id"]] = message["content"]["text"]
+            shown[message["parent_header"]["msg_id"]] += message["content"]["text"]
     assert shown == {live: "live own\n", busy: "main own\n"}
     ref = engine.tasks.run(
         defined(
