@@ -561,6 +561,15 @@ def test_a_call_with_a_time_limit_is_alone_on_its_engine(sim):
     assert sim.flight(0) == ["b"]
 
 
+def test_no_pinned_call_is_sent_behind_one_with_a_time_limit_nor_such_a_one_behind_others(sim):
+    sim.engines(1).call("t", timeout=3.0).call("p", targets="0", pinned=True)
+    assert sim.flight(0) == ["t"]
+    sim.give(0).call("limited", targets="0", pinned=True, timeout=3.0)
+    assert sim.flight(0) == ["p"]
+    sim.give(0)
+    assert sim.flight(0) == ["limited"]
+
+
 def test_a_call_out_of_time_is_stopped_and_then_given_up(sim):
     sim.engines(1).call("a", timeout=3.0).wait(2.9).forget()
     sim.wait(0.1).expect(StopCalls, calls=(CallRef("a", 1),)).expect(SetTimer, seconds=5.0).and_nothing_else()
