@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from nbcluster.client.collecting import flatten
 from nbcluster.client.futures import Future, say
-from nbcluster.client.naming import is_notebook
+from nbcluster.client.naming import is_notebook, running_shell
 from nbcluster.client.waiting import Arrivals
 from nbcluster.errors import UsageError
 
@@ -65,8 +66,34 @@ def line(what: str, total: int | None, *, delay: float = DELAY, unit: str = "cal
     from tqdm import tqdm
 
     # Not tqdm.auto: its notebook form needs a front end with ipywidgets.
-    with tqdm(total=total, desc=what, unit=unit, delay=delay, file=sys.stderr, leave=True) as bar:
+    file = Shown(running_shell()) if is_notebook() else sys.stderr
+    with tqdm(total=total, desc=what, unit=unit, delay=delay, file=file, leave=True) as bar:
         yield Line(bar)
+
+
+class Shown:
+    """A file for one line that is written again and again: in a notebook one display, which changes.
+
+    Carriage returns in a stream would do in JupyterLab; elsewhere each state is a line of its own.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._display = shell.display_pub
+        self._key = f"nbcluster-progress-{uuid.uuid4().hex}"
+        self._text = self._shown = ""
+
+    def write(self, text: str) -> None:
+        """Take the line as it is now."""
+        self._text = text.replace("\r", "").strip("\n") or self._text
+
+    def flush(self) -> None:
+        """Show it, if it has changed."""
+        if self._text == self._shown:
+            return
+        update, self._shown = bool(self._shown), self._text
+        self._display.publish(
+            data={"text/plain": self._text}, transient={"display_id": self._key}, update=update
+        )
 
 
 def progress(futures: Future | Iterable[Any], timeout: float | None = None) -> list[Future]:

@@ -53,13 +53,21 @@ class CallOutput:
         self._came.append((task, engine, output))
         self._due(self)
 
-    def draw(self, now: float) -> bool:
-        """Draw what has come; return whether more is to be drawn without more coming."""
+    def draw(self, now: float, *, last: bool = False) -> bool:
+        """Draw what has come; return whether more is to be drawn without more coming.
+
+        Parameters
+        ----------
+        now : float
+            Monotonic seconds.
+        last : bool
+            Nothing more will come: a line that has no end is drawn as it is.
+        """
         with self._lock:
             operations = []
             for engine, item in self._items():
                 operations += self._display.show(engine, item, now)
-            operations += self._display.tick(now)
+            operations += self._display.finish(now) if last else self._display.tick(now)
             for operation in merged(operations):
                 self._publisher.publish(operation)
             self._publisher.flush()
@@ -88,6 +96,8 @@ class CallOutput:
                     {},
                     True,
                 )
+                for stream in _STREAMS:
+                    self._open.pop((engine, stream), None)  # what is shown ends the line before it
                 if (item := read_item(event, ())) is not None:
                     yield engine, item
         if source is not None:
@@ -145,9 +155,10 @@ class CallOutputs:
         if self._now is None:
             return
         _, output, finished = self._now
-        output.draw(time.monotonic())
+        expects_more = self._has_open(output)
+        output.draw(time.monotonic(), last=not expects_more)
         if finished is not None:
-            finished.end(expects_more=self._has_open(output))
+            finished.end(expects_more=expects_more)
 
     def close(self) -> None:
         """Show nothing of calls any more."""

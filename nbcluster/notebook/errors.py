@@ -8,8 +8,15 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nbcluster.errors import EngineErrors, NBClusterError, RemoteError
+from nbcluster.errors import EngineErrors, NBClusterError, RemoteError, RemoteTraceback
 from nbcluster.notebook.labels import engines_phrase
+from nbcluster.notebook.remotetracebacks import (
+    NameCell,
+    cells_of,
+    engine_lines,
+    is_remote,
+    remote_lines,
+)
 
 IN_FULL = 4
 """How many different errors of one cell are drawn with their tracebacks; of the others, the last line is."""
@@ -31,28 +38,46 @@ class CellInterrupted(KeyboardInterrupt):
 OURS: tuple[type[BaseException], ...] = (NBClusterError, CellInterrupted)
 
 
-def traceback_lines(error: BaseException) -> list[str]:
+def _as_it_is(file: str) -> str:
+    return ""
+
+
+def traceback_lines(error: BaseException, name_cell: NameCell = _as_it_is) -> list[str]:
     """Return what a notebook shows of an error, as lines with ANSI colours.
 
     Parameters
     ----------
     error : BaseException
         One of OURS, or any error that EngineErrors holds.
+    name_cell : callable
+        Says what the notebook calls a file of code.
     """
     match error:
         case EngineErrors():
-            return _several(error)
+            return _several(error, name_cell)
         case RemoteError():
-            return _with_heading([error.engine] if error.engine is not None else [], error)
+            return _with_heading([error.engine] if error.engine is not None else [], error, name_cell)
         case CellInterrupted():
             return [_headline("KeyboardInterrupt", str(error))]
         case NBClusterError():
-            return [_headline(type(error).__name__, str(error))]
+            return [_headline(type(error).__name__, str(error)), *_reason(error, name_cell)]
+        case _ if is_remote(error):
+            return engine_lines(error, name_cell)
         case _:
             return [line.rstrip("\n") for line in traceback.format_exception_only(error)]
 
 
-def _several(group: EngineErrors) -> list[str]:
+def _reason(error: NBClusterError, name_cell: NameCell) -> list[str]:
+    """What an error of ours was raised from, when that is news: a call that another one needed."""
+    cause = error.__cause__
+    if isinstance(cause, RemoteTraceback):
+        return engine_lines(error, name_cell)
+    if isinstance(cause, NBClusterError) or (cause is not None and is_remote(cause)):
+        return ["", *traceback_lines(cause, name_cell)]
+    return []
+
+
+def _several(group: EngineErrors, name_cell: NameCell) -> list[str]:
     alike: dict[object, list[int]] = {}
     for number, error in sorted(group.errors.items()):
         alike.setdefault(_essence(error), []).append(number)
@@ -62,14 +87,20 @@ def _several(group: EngineErrors) -> list[str]:
         if at:
             lines.append("")
         if at < IN_FULL:
-            lines += _with_heading(numbers, error)
+            lines += _with_heading(numbers, error, name_cell)
         else:
             lines.append(f"{_heading(numbers)} {_last_line(error)}")
     return lines
 
 
-def _with_heading(numbers: Sequence[int], error: BaseException) -> list[str]:
-    body = list(error.traceback) if isinstance(error, RemoteError) else traceback_lines(error)
+def _with_heading(numbers: Sequence[int], error: BaseException, name_cell: NameCell) -> list[str]:
+    cause = error.__cause__
+    if isinstance(error, RemoteError):
+        body = remote_lines(error.traceback, name_cell)
+    elif isinstance(cause, RemoteTraceback):
+        body = remote_lines(cause.text.splitlines(), name_cell)
+    else:
+        body = traceback_lines(error, name_cell)
     if isinstance(error, RemoteError) and not body:
         body = [_headline(error.ename, error.evalue)]
     body += [f"{_BOLD}{note}{_RESET}" for note in getattr(error, "__notes__", ())]
@@ -80,6 +111,8 @@ def _last_line(error: BaseException) -> str:
     """Return an error in one line."""
     if isinstance(error, RemoteError):
         return _headline(error.ename, error.evalue)
+    if is_remote(error):
+        return _headline(type(error).__name__, str(error))
     return traceback_lines(error)[-1]
 
 
@@ -94,6 +127,8 @@ def _headline(name: str, text: str) -> str:
 def _essence(error: BaseException) -> object:
     if isinstance(error, RemoteError):
         return (error.ename, _even(error.evalue), tuple(_even(line) for line in error.traceback))
+    if isinstance(error.__cause__, RemoteTraceback):
+        return (type(error).__name__, _even(error.__cause__.text))
     return (type(error), _even(str(error)))
 
 
@@ -142,7 +177,7 @@ def install(shell: Any) -> ErrorDrawing:
 
 def draw(shell: Any, value: BaseException, tb: Any) -> list[str]:
     """Show an error as the shell shows any error: in a notebook, as an error output of the cell."""
-    lines = traceback_lines(value)
+    lines = traceback_lines(value, cells_of(shell))
     # IPython takes `_render_traceback_` of any error but a group: a stand-in of the same name carries them.
     stand_in = type(
         "KeyboardInterrupt" if isinstance(value, CellInterrupted) else type(value).__name__,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 from typing import Any
 
+from nbcluster.client.futures import before_raise
 from nbcluster.notebook.completion import CellMatcher
 from nbcluster.notebook.errors import ErrorDrawing, install
 from nbcluster.notebook.inspection import CellInspection
@@ -26,6 +27,7 @@ class Loaded:
         self._shell = shell
         self.magics = NbclusterMagics(shell)
         self._errors: ErrorDrawing = install(shell)
+        before_raise.append(self.magics.explain)
         self._matcher = CellMatcher(lambda: self.magics.clusters, self.magics.expand)
         self._names = self._register()
         shell.Completer.custom_matchers.append(self._matcher)
@@ -54,6 +56,7 @@ class Loaded:
         self._inspection.uninstall()
         if self.magics.futures is not None:
             self.magics.futures.uninstall()
+        before_raise.remove(self.magics.explain)
         self._errors.uninstall()
         self.magics.late.close()
 

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
-from nbcluster.errors import EngineErrors, RemoteError
+from nbcluster.errors import EngineErrors, RemoteError, RemoteTraceback
 from nbcluster.notebook.labels import engines_phrase
 from nbcluster.protocol.messages import EngineStatus
 
@@ -33,11 +33,19 @@ class Memory:
 
 
 def missing_name(error: BaseException) -> str | None:
-    """The name that a NameError of an engine is about."""
-    if not isinstance(error, RemoteError) or error.ename != "NameError":
+    """The name that a NameError of an engine is about, of a cell or of a call."""
+    if isinstance(error, RemoteError) and error.ename == "NameError":
+        found = _MISSING.search(error.evalue)
+    elif type(error) is NameError and isinstance(error.__cause__, RemoteTraceback):
+        found = _MISSING.search(str(error))
+    else:
         return None
-    found = _MISSING.search(error.evalue)
     return found.group(1) if found else None
+
+
+def has_missing_name(error: BaseException) -> bool:
+    """Whether a hint may be had for it."""
+    return any(map(missing_name, error.errors.values() if isinstance(error, EngineErrors) else [error]))
 
 
 def add_hints(
@@ -64,6 +72,8 @@ def add_hints(
         members = error.errors
     elif isinstance(error, RemoteError) and error.engine is not None:
         members = {error.engine: error}
+    elif isinstance(error.__cause__, RemoteTraceback) and error.__cause__.engine is not None:
+        members = {error.__cause__.engine: error}
     else:
         return
     states: dict[int, EngineStatus] = {engine.number: engine for engine in engines}
@@ -76,7 +86,13 @@ def add_hints(
         name = missing_name(member)
         if name is None or hasattr(member, "__notes__"):
             continue
-        hint = _hint(name, states.get(number) if number in lost else None, lost, name in notebook)
+        hint = _hint(
+            name,
+            states.get(number) if number in lost else None,
+            lost,
+            in_notebook=name in notebook,
+            in_cell=isinstance(member, RemoteError),
+        )
         if hint:
             member.add_note(hint)
 
@@ -88,14 +104,21 @@ def _was_lost(engine: EngineStatus | None, cluster: str, name: str, memory: Memo
     return bound is not None and bound < engine.started
 
 
-def _hint(name: str, restarted: EngineStatus | None, lost: Sequence[int], in_notebook: bool) -> str:
+def _hint(
+    name: str, restarted: EngineStatus | None, lost: Sequence[int], *, in_notebook: bool, in_cell: bool
+) -> str:
     sentences = []
     if restarted is not None and restarted.started is not None:
         at = time.strftime("%H:%M", time.localtime(restarted.started))
         several = engines_phrase(lost)
         was = "was" if len(lost) == 1 else "were"
         sentences.append(f"{several} {was} restarted at {at} and lost {name!r}")
-    if in_notebook:
+    if in_notebook and not in_cell:
+        sentences.append(
+            f"the notebook has {name!r}: cluster[:].push({{'{name}': {name}}}) binds it on the engines; "
+            "a call that is submitted now brings it along when its function reads it"
+        )
+    elif in_notebook:
         sentences.append(
             f"the notebook has {name!r}: %%distributed --push {name} sends it, --ship whatever is missing"
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from IPython.core.magic import no_var_expand
 
-from nbcluster.errors import EngineErrors, RemoteError
+from nbcluster.errors import NBClusterError
 from nbcluster.notebook.calloutput import CallOutputs
 from nbcluster.notebook.clustergrammar import parse_cluster
 from nbcluster.notebook.clusters import ClientClusters, ClusterLike, Clusters
@@ -16,12 +18,13 @@ from nbcluster.notebook.comms import Proxies
 from nbcluster.notebook.display import CellDisplay, CellEvent
 from nbcluster.notebook.errors import CellInterrupted
 from nbcluster.notebook.grammar import CellOptions, parse_cell, parse_line
-from nbcluster.notebook.hints import Memory, add_hints
+from nbcluster.notebook.hints import Memory, add_hints, has_missing_name
 from nbcluster.notebook.late import Follower, LateOutput, UntilNextCell
 from nbcluster.notebook.moving import Moves
 from nbcluster.notebook.operations import Buffers
 from nbcluster.notebook.publishers import CellSlot, TerminalPublisher, has_front_end, publisher_for
 from nbcluster.notebook.reads import names_bound
+from nbcluster.notebook.remotetracebacks import mark
 from nbcluster.notebook.running import BlockingRun, CellRun, Interrupts, run_local, wait_moved
 from nbcluster.notebook.shipping import Shipment, failures
 from nbcluster.notebook.shownfutures import ShownFutures
@@ -57,6 +60,15 @@ class NbclusterMagics:
             drawer=self.late,
             has_open=lambda output: self.clusters.has_open_calls(output),
         )
+
+    def explain(self, error: BaseException) -> None:
+        """Prepare what a Future is about to raise here: its drawing, and what to do about a missing name."""
+        mark(error)
+        if threading.current_thread() is not threading.main_thread() or not has_missing_name(error):
+            return
+        with suppress(NBClusterError):  # only a hint; without a cluster there is nothing to say
+            cluster = self.clusters.current()
+            add_hints(error, cluster.name, cluster.engines, self.shell.user_ns, self.memory)
 
     def use_clusters(self, clusters: Clusters) -> None:
         """Find and start clusters there from now on."""
@@ -212,12 +224,11 @@ class NbclusterMagics:
         finally:
             # What was not drawn so far: late output, and what a cell does that was given up.
             self._listen_late(run, display)
-        # All is done: this raises what failed, and waits for nothing.
-        try:
-            run.future.result(timeout=10)
-        except (RemoteError, EngineErrors) as error:
+        error = run.future.exception(timeout=10)
+        if error is not None:
             add_hints(error, cluster.name, cluster.engines, self.shell.user_ns, self.memory)
-            raise
+        # All is done: this raises what failed, and waits for nothing.
+        run.future.result(timeout=10)
         if check_local is not None:
             check_local()
 
