@@ -40,6 +40,8 @@ class AsyncCluster(CallingCluster):
         Name of a kernelspec; "" is this interpreter.
     tags : sequence of str
         Tags of the engines that are started.
+    resources : mapping of str to float
+        What each of them has, such as ``{"gpu": 1}``; calls and cells may ask for it.
     env : mapping of str to str
         Environment variables that engines get on top.
     cwd : str, optional

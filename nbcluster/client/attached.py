@@ -37,6 +37,7 @@ class AttachedCluster:
         launcher: str = "local",
         kernel: str = "",
         tags: Sequence[str] = (),
+        resources: Mapping[str, float] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         threads_per_engine: int | None = None,
@@ -54,7 +55,14 @@ class AttachedCluster:
         self._n = wanted
         self._timeout = timeout
         self._spec = engine_spec(
-            wanted, launcher=launcher, kernel=kernel, tags=tags, env=env, cwd=cwd, threads=threads_per_engine
+            wanted,
+            launcher=launcher,
+            kernel=kernel,
+            tags=tags,
+            resources=resources,
+            env=env,
+            cwd=cwd,
+            threads=threads_per_engine,
         )
         self._connection: Connection | None = None
         self._started_here = False
@@ -220,6 +228,7 @@ class AttachedCluster:
         launcher: str = "local",
         kernel: str = "",
         tags: Sequence[str] = (),
+        resources: Mapping[str, float] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         threads_per_engine: int | None = None,
@@ -239,7 +248,14 @@ class AttachedCluster:
         check_tags(tuple(tags))
         total = n + len(self._fleet.engines)
         spec = engine_spec(
-            total, launcher=launcher, kernel=kernel, tags=tags, env=env, cwd=cwd, threads=threads_per_engine
+            total,
+            launcher=launcher,
+            kernel=kernel,
+            tags=tags,
+            resources=resources,
+            env=env,
+            cwd=cwd,
+            threads=threads_per_engine,
         )
         answer = await self.connection.ask(m.AddEngines(n, spec), m.Engines, timeout=30)
         await self._fleet.wait_ready(answer.numbers, timeout, self.logs)

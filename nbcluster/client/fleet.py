@@ -124,5 +124,5 @@ class Fleet:
 def _place_of(engine: m.EngineStatus) -> tuple[object, ...]:
     """What decides whether work may go there; whether it is busy does not."""
     state = "ready" if is_ready(engine) else engine.state
-    kernel = (engine.kernel, engine.language, engine.can_call)
+    kernel = (engine.kernel, engine.language, engine.can_call, engine.python)
     return engine.incarnation, state, kernel, engine.host, engine.tags, engine.resources

@@ -103,7 +103,7 @@ class MapRun:
         self._items: Iterator[Any] = iter(iterables[0]) if single else zip(*iterables)  # noqa: B905  # like map
         self.calls = calls
         self._fleet = fleet
-        self._kind = placement.kind(f"map {name_of(fn)}")
+        self._kind = placement.kind(f"map {name_of(fn)}", fn)
         self._after = tasks_of(placement.options.after)
         self._function = calls.packer.function(Chunk(fn, single=single, return_exceptions=return_exceptions))
         self._sizer = ChunkSizer(chunksize, self.total)

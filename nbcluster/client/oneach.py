@@ -16,7 +16,7 @@ from msgspec import msgpack
 from nbcluster.client.callfutures import ManyFuture
 from nbcluster.client.fleet import is_ready
 from nbcluster.client.futures import Future
-from nbcluster.client.options import Options, Placement, able_engines
+from nbcluster.client.options import Options, Placement, able_engines, refuse_python, speaks_our_python
 from nbcluster.client.packing import Packed, pack_value, unpack_value
 from nbcluster.client.scatter import split
 from nbcluster.core.targets import parse
@@ -32,6 +32,7 @@ from nbcluster.errors import (
 )
 from nbcluster.ids import EngineNumber
 from nbcluster.payload.functions import plain_call
+from nbcluster.payload.pickling import importable
 from nbcluster.protocol import calls as c
 from nbcluster.protocol import codec
 from nbcluster.protocol import tasks as t
@@ -111,7 +112,9 @@ class OnEach:
         packed = packer.arguments(args, kwargs, plain)
         packer.warn_of_huge(function, packed, args, kwargs)
         if self._meant.any:
-            return self._calls.send(self._loud.kind(function.label), function, packed)
+            return self._calls.send(self._loud.kind(function.label, plain), function, packed)
+        if importable(plain) is None:
+            self._check_python()
         return self._shape(
             function.label,
             {
@@ -121,6 +124,11 @@ class OnEach:
                 for number in self.numbers()
             },
         )
+
+    def _check_python(self) -> None:
+        for engine in able_engines(self._meant, self._fleet.engines, every=True):
+            if not speaks_our_python(engine):
+                refuse_python(engine)
 
     # -- variables ----------------------------------------------------------------------------
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from keyword import iskeyword
-from math import inf, isfinite
-from typing import Any
+from math import inf
+from typing import Any, NoReturn
 
 from nbcluster.client.callfutures import CallFuture, ManyFuture
 from nbcluster.client.fleet import Fleet, is_ready
 from nbcluster.client.futures import Future
 from nbcluster.client.outbox import Kind
+from nbcluster.client.specs import check_amounts
 from nbcluster.core.model import Engine, EngineState
 from nbcluster.core.targets import Number, Targets, from_python, parse, resolve
-from nbcluster.errors import NoEngines, NotSupported, UsageError
+from nbcluster.errors import NoEngines, NotSupported, UsageError, VersionMismatch
 from nbcluster.ids import EngineNumber, TaskId
+from nbcluster.payload.pickling import importable
+from nbcluster.payload.versions import check_python
 from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
 
@@ -81,7 +85,7 @@ def make_options(
         retries=_count(retries, "retries"),
         timeout=_seconds(timeout),
         priority=_integer(priority, "priority"),
-        resources=_amounts(resources or {}),
+        resources=check_amounts(resources or {}),
         key=_text(key, "key"),
         label=_text(label, "label"),
         namespace=namespace_name(namespace),
@@ -120,16 +124,6 @@ def _seconds(value: Any) -> float | None:
     return float(value)
 
 
-def _amounts(resources: Mapping[str, float]) -> dict[str, float]:
-    for name, amount in resources.items():
-        number = isinstance(amount, int | float) and not isinstance(amount, bool)
-        if not isinstance(name, str) or not name or not number or not isfinite(amount) or amount < 0:
-            raise UsageError(
-                f"resources={dict(resources)!r} cannot be: give amounts by name, such as {{'gpu': 1}}"
-            )
-    return {name: float(amount) for name, amount in resources.items()}
-
-
 def _text(value: Any, what: str) -> str:
     if value is None:
         return ""
@@ -156,23 +150,33 @@ class Placement:
         self.options = options
         self._fleet = fleet
         self._version = -1
+        self._strangers: list[m.EngineStatus] = []
+        """Engines that run another Python, to which functions cannot be sent by value."""
         self._targets = ""
+        self._friends = ""
         self._pinned = False
         self._kinds: dict[tuple[str, str, bool], Kind] = {}
 
-    def kind(self, label: str) -> Kind:
+    def kind(self, label: str, function: Callable[..., Any] = len) -> Kind:
         """Return the sort of a call of a function.
 
         Raises
         ------
-        UnknownTarget, NoEngines, EngineLost, NotSupported
+        UnknownTarget, NoEngines, EngineLost, NotSupported, VersionMismatch
             When no engine could run it.
         """
         if self._version != self._fleet.version:
             version = self._fleet.version
-            self._targets, self._pinned = place(self.options, self._fleet.engines)
+            self._targets, self._pinned, able = place(self.options, self._fleet.engines)
+            self._strangers = [engine for engine in able if not speaks_our_python(engine)]
+            self._friends = ",".join(str(engine.number) for engine in able if speaks_our_python(engine))
             self._version = version
-        return self.kind_at(self._targets, label, pinned=self._pinned)
+        targets = self._targets
+        if self._strangers and importable(function) is None:
+            if not self._friends:
+                refuse_python(self._strangers[0])
+            targets = f"{self._friends},"
+        return self.kind_at(targets, label, pinned=self._pinned)
 
     def kind_at(self, targets: str, label: str, *, pinned: bool) -> Kind:
         """Return the sort of a call of a function on given targets."""
@@ -201,8 +205,19 @@ class Placement:
         return kind
 
 
-def place(options: Options, engines: Sequence[m.EngineStatus]) -> tuple[str, bool]:
-    """Say where calls with these options go: their targets, and whether they are about that one engine.
+def speaks_our_python(engine: m.EngineStatus) -> bool:
+    """Whether functions can be sent to an engine by value; one that starts is given the benefit of the doubt."""
+    return not engine.python or check_python(platform.python_version(), engine.python) is None
+
+
+def refuse_python(engine: m.EngineStatus) -> NoReturn:
+    """Say that an engine runs another Python."""
+    why = check_python(platform.python_version(), engine.python, f"engine {engine.number}")
+    raise VersionMismatch(str(why))
+
+
+def place(options: Options, engines: Sequence[m.EngineStatus]) -> tuple[str, bool, list[m.EngineStatus]]:
+    """Say where calls with these options go: their targets, whether they are about that one engine, and who is able.
 
     Raises
     ------
@@ -214,8 +229,8 @@ def place(options: Options, engines: Sequence[m.EngineStatus]) -> tuple[str, boo
     if options.resources:
         _check_resources(options.resources, able)
     if targets.single and isinstance(targets.parts[0], Number):
-        return str(able[0].number), True
-    return targets.text, False
+        return str(able[0].number), True, able
+    return targets.text, False, able
 
 
 def able_engines(targets: Targets, engines: Sequence[m.EngineStatus], *, every: bool) -> list[m.EngineStatus]:

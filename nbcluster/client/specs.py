@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from math import isfinite
 
+from nbcluster.errors import UsageError
 from nbcluster.protocol import messages as m
 
 
@@ -16,12 +18,30 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
+def check_amounts(resources: Mapping[str, float]) -> dict[str, float]:
+    """Return amounts by name.
+
+    Raises
+    ------
+    UsageError
+        When something in it is no amount.
+    """
+    for name, amount in resources.items():
+        number = isinstance(amount, int | float) and not isinstance(amount, bool)
+        if not isinstance(name, str) or not name or not number or not isfinite(amount) or amount < 0:
+            raise UsageError(
+                f"resources={dict(resources)!r} cannot be: give amounts by name, such as {{'gpu': 1}}"
+            )
+    return {name: float(amount) for name, amount in resources.items()}
+
+
 def engine_spec(
     n: int,
     *,
     launcher: str = "local",
     kernel: str = "",
     tags: Sequence[str] = (),
+    resources: Mapping[str, float] | None = None,
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
     threads: int | None = None,
@@ -36,6 +56,7 @@ def engine_spec(
     return m.KernelSpecRef(
         kernel=kernel,
         tags=tuple(tags),
+        resources=check_amounts(resources or {}),
         env={**variables, **(env or {})},
         cwd=cwd or os.getcwd(),
         path=tuple(entry or os.getcwd() for entry in sys.path),

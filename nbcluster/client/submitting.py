@@ -48,7 +48,7 @@ class Submission:
         packed = packer.arguments(args, kwargs, plain)
         if function.captured or packed.nbytes > 65_536:
             packer.warn_of_huge(function, packed, args, kwargs)
-        kind = self._placement.kind(function.label)
+        kind = self._placement.kind(function.label, plain)
         return calls.send(kind, function, packed, key=self.options.key, after=self._after)
 
     def put(self, value: Any) -> CallFuture:

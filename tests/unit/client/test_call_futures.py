@@ -352,7 +352,7 @@ def test_a_future_of_another_cluster_is_no_argument(memory: Any) -> None:
     stranger = pickle.loads(pickle.dumps(future))
     there.cluster = "memory"
     with pytest.raises(
-        UsageError, match="belongs to the cluster 'elsewhere' and cannot be an argument .* 'memory'"
+        UsageError, match=r"belongs to the cluster 'elsewhere' and cannot be an argument .* 'memory'"
     ):
         submit(memory, int, stranger)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import platform
 import threading
 import time
 import warnings
@@ -14,11 +15,25 @@ from memory_peer import engine  # type: ignore[import-not-found]  # loaded by co
 
 from nbcluster.client import outbox
 from nbcluster.client.options import make_options
-from nbcluster.errors import NoEngines, NotSerializable, NotSupported, UnknownTarget, UsageError
+from nbcluster.errors import (
+    NoEngines,
+    NotSerializable,
+    NotSupported,
+    UnknownTarget,
+    UsageError,
+    VersionMismatch,
+)
 from nbcluster.payload import sizes
 from nbcluster.protocol import calls as c
 
 DEADLINE = 5.0
+
+
+def of_a_notebook() -> None:
+    """Stands for a function that cannot be imported elsewhere."""
+
+
+of_a_notebook.__module__ = "__main__"
 
 
 def submissions(memory: Any) -> list[c.SubmitCalls]:
@@ -222,6 +237,19 @@ def test_where_no_engine_could_run_it_is_said_at_once_and_again_when_engines_cha
         submission.send(int, (), {})
     memory.do(memory.peer.fleet.replace, [engine(0, state="starting", can_call=False, resources={"gpu": 1})])
     assert send(resources={"gpu": 1}).result(DEADLINE) == 0  # one that starts will be able to
+
+
+def test_functions_by_value_go_to_engines_of_our_python(memory: Any) -> None:
+    other = engine(1, python="3.7.1")
+    memory.peer.held = True
+    memory.do(memory.peer.fleet.replace, [engine(0, python=platform.python_version()), other])
+    submission = memory.peer.submission()
+    assert submission.send(int, (), {})._kind.options.targets == ""
+    assert submission.send(of_a_notebook, (), {})._kind.options.targets == "0,"
+    memory.do(memory.peer.fleet.replace, [other])
+    submission.send(int, (), {})
+    with pytest.raises(VersionMismatch, match=r"engine 1 runs Python 3.7.1 and this notebook"):
+        submission.send(of_a_notebook, (), {})
 
 
 def test_busy_and_idle_do_not_have_targets_resolved_anew(memory: Any) -> None:
