@@ -111,7 +111,7 @@ class CallFuture(Future):
     def output(self) -> str:
         """What it printed and displayed so far, as text."""
         end = self._end
-        if end is not None and end.output and self._text is None:
+        if end is not None and end.output:
             self.add_output(b"")
         return str(self._text) if self._text is not None else ""
 

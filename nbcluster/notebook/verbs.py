@@ -33,6 +33,10 @@ NEVER = -1.0
 """What the client takes for an idle_timeout of never."""
 
 
+CANCEL_PATIENCE = 5.0
+"""Seconds that engines have to let go of several Futures."""
+
+
 class Verbs:
     """The commands of %cluster in one notebook.
 
@@ -132,6 +136,9 @@ class Verbs:
             self._say("cancelled all that this notebook has sent")
             return
         future = self._user_ns.get(name)
+        if isinstance(future, list | tuple | set | dict) and future:
+            self._cancel_several(name, future)
+            return
         if not isinstance(future, Future):
             futures = [known for known, value in self._user_ns.items() if isinstance(value, Future)]
             raise UsageError(
@@ -142,6 +149,16 @@ class Verbs:
         self._say(
             f"cancelled {name}" if ended else f"{name} was not cancelled: it has completed, or does not stop"
         )
+
+    def _cancel_several(self, name: str, nest: Any) -> None:
+        from nbcluster.client.collecting import flatten, wait
+
+        futures = flatten([nest])
+        self._clusters.current().cancel(futures)
+        wait(futures, CANCEL_PATIENCE)
+        left = sum(not future.cancelled() for future in futures)
+        more = f"; {left} have completed, or do not stop" if left else ""
+        self._say(f"cancelled {len(futures) - left} of the {len(futures)} Futures in {name}{more}")
 
     def _stop(self, force: bool) -> None:
         cluster = self._clusters.current()

@@ -1,0 +1,176 @@
+"""Calls from a real notebook kernel: what they print, raise and how far they are is shown in the cell they belong to."""
+
+from __future__ import annotations
+
+import re
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def error_of(published):
+    [error] = [said["content"] for said in published if said["msg_type"] == "error"]
+    return COLOURS.sub("", "\n".join(error["traceback"]))
+
+
+def streams(published):
+    return [said["content"]["text"] for said in published if said["msg_type"] == "stream"]
+
+
+def printed(published):
+    return COLOURS.sub("", "".join(streams(published)))
+
+
+def displays(published, kind="display_data"):
+    return [said["content"] for said in published if said["msg_type"] == kind]
+
+
+SLOW = """def slow(go):
+    import os, time
+    print('begun')
+    while not os.path.exists(go): time.sleep(0.01)
+    print('ended')
+"""
+
+
+def test_what_a_call_prints_lands_in_the_cell_that_submitted_it(page):
+    page.run("def say(n):\n    print('number', n)\n    return n")
+    published = page.run("cluster.submit(say, 1).result(); cluster.options(on=1).submit(say, 2).result()")
+    assert sorted(re.findall(r"number \d", printed(published))) == ["number 1", "number 2"]
+    assert "[1] number 2\n" in printed(published)
+    # Nobody holds the Future, and the cell is over before the call is.
+    published = page.run("print(sum(cluster.map(say, range(4))))")
+    assert sorted(re.findall(r"number \d", printed(published))) == [f"number {n}" for n in range(4)]
+    published = page.run("cluster[:].apply(say, 7)")
+    assert printed(published).count("number 7") == 2
+    assert page.text("print(repr(cluster.options(on=0).submit(say, 3).output))").endswith("''\n")
+
+
+def test_output_comes_while_the_call_runs_and_the_cell_goes_on(page, world):
+    go = str(world.top / "go")
+    page.run(SLOW)
+    cell = page.start(f"future = cluster.submit(slow, {go!r}); future.result()")
+    page.wait_for(lambda: "begun" in page.printed(cell), "the first line")
+    assert not page.is_idle(cell)
+    open(go, "w").close()
+    page.wait_for(lambda: page.is_idle(cell), "the end")
+    assert "ended" in page.printed(cell)
+    assert page.text("print(future.output)") == "begun\nended\n\n"
+
+
+def test_output_after_the_cell_reaches_a_page_in_that_cell(page, world):
+    go = str(world.top / "go")
+    page.run(SLOW)
+    # A page can be asked; it hears what comes late.
+    cell = page.start(f"future = cluster.submit(slow, {go!r})", allow_stdin=True)
+    page.wait_for(lambda: page.is_idle(cell), "the end of the cell")
+    open(go, "w").close()
+    page.wait_for(lambda: "ended" in page.printed(cell), "late output in its cell")
+
+
+def test_output_after_the_cell_reaches_a_headless_runner_as_an_update(page, world):
+    go = str(world.top / "go")
+    page.run(SLOW)
+    published = page.run(f"future = cluster.submit(slow, {go!r})")
+    [made] = displays(published)
+    open(go, "w").close()
+    later = page.run("future.result()")
+    updates = displays(later, "update_display_data")
+    assert updates[-1]["transient"] == made["transient"]
+    assert COLOURS.sub("", updates[-1]["data"]["text/plain"]).replace("[1]", "[0]") == "[0] begun\n[0] ended"
+    # One without calls that go on shows nothing of the kind.
+    assert displays(page.run("cluster.submit(print).result()")) == []
+
+
+def test_rich_output_and_lines_without_an_end(page):
+    page.run(
+        "def rich():\n    from IPython.display import display, HTML\n    display(HTML('<b>hi</b>'))\n    print('open', end='')"
+    )
+    published = page.run("cluster.options(on=0).submit(rich).result()")
+    assert [shown["data"].get("text/html") for shown in displays(published)][1:] == ["<b>hi</b>"]
+    assert "[0] open\n" in printed(published)
+    page.run("def part(n): print(n, end='')")
+    published = page.run("for n in 'ab': cluster.options(on=0).submit(part, n).result()")
+    assert printed(published) == "[0] a\n[0] b\n"
+
+
+def test_ten_thousand_lines_neither_flood_nor_slow(page):
+    page.run("def line(n): print('line', n)\ndef quiet(n): pass\nimport time\nfrom nbcluster import gather")
+    published = page.run("gather([cluster.submit(line, n) for n in range(10_000)]); None")
+    lines = re.findall(r"line \d+\n", printed(published))
+    assert len(lines) == 5_000
+    more = [
+        shown["data"]["text/plain"]
+        for kind in ("display_data", "update_display_data")
+        for shown in displays(published, kind)
+    ]
+    assert any("… and 5,000 more lines: see the .output of each Future" in text for text in more)
+    assert len(published) < 300
+
+
+def test_what_a_call_raises_is_one_traceback_without_our_frames(page):
+    page.run("def half(x):\n    y = x\n    return y / 0")
+    text = error_of(page.run("future = cluster.submit(half, 1)\nfuture.result()", fails=True))
+    assert "----> 2 future.result()" in text
+    assert re.search(
+        r"On engine [01]:\nTraceback \(most recent call last\):\nCell In\[\d+\], line 3, in half\n", text
+    )
+    assert text.endswith("ZeroDivisionError: division by zero")
+    assert "nbcluster/" not in text
+    text = error_of(page.run("list(cluster.map(half, [5]))", fails=True))
+    assert "map: item 0, 5" in text and "nbcluster/" not in text
+    assert (
+        page.text("try:\n    future.result()\nexcept ZeroDivisionError: print('its own class')")
+        == "its own class\n"
+    )
+    text = error_of(page.run("cluster[:].apply(half, 1)", fails=True))
+    assert text.count("division by zero") == 1
+    assert "On engines 0,1:" in text and "line 3, in half" in text
+    text = error_of(page.run("cluster.submit(str, future).result()", fails=True))
+    assert "DependencyFailed" in text and "line 3, in half" in text
+
+
+def test_a_name_that_a_call_lacks_is_told_where_it_is(page):
+    text = error_of(page.run("lacking = 1\ncluster.submit(eval, 'lacking').result()", fails=True))
+    assert "The notebook has 'lacking': cluster[:].push({'lacking': lacking}) binds it" in text
+    page.run("%%distributed\nlacking = 1")
+    page.run("%cluster restart 0\ndel lacking")
+    text = error_of(page.run("cluster.options(on=0).submit(eval, 'lacking').result()", fails=True))
+    assert re.search(r"Engine 0 was restarted at \d\d:\d\d and lost 'lacking'", text)
+
+
+def test_debug_opens_the_frame_of_a_failed_call(page):
+    page.run("def half(x):\n    here = x + 41\n    return here / 0")
+    page.run("cluster.options(on=0).submit(half, 1).result()", fails=True)
+    cell = page.start("%%distributed 0\n%debug", allow_stdin=True)
+    assert "ipdb>" in page.answer("p here")
+    page.answer("q")
+    page.wait_for(lambda: page.is_idle(cell), "the end")
+    assert "42" in page.printed(cell)
+
+
+def test_cancel_by_the_magic_and_by_name(page, world):
+    page.run(
+        "import time\ncalls = [cluster.submit(time.sleep, 100) for n in range(6)]\nfits = [cluster.submit(time.sleep, 100)]"
+    )
+    page.wait_for(lambda: "2 running, 5 queued" in page.text("%cluster status"), "two that run")
+    assert "sleep" in page.text("%cluster status")
+    assert page.text("%cluster cancel fits") == "cancelled 1 of the 1 Futures in fits\n"
+    assert page.text("print(fits[0].cancelled(), any(each.done() for each in calls))") == "True False\n"
+    one = page.text("one = calls[0]\n%cluster cancel one")
+    assert one == "cancelled one\n"
+    page.run("%cluster cancel\nfrom nbcluster import wait\nwait(calls, 20)")
+    assert page.text("print(all(each.cancelled() for each in calls))") == "True\n"
+    assert "0 running, 0 queued" in page.text("%cluster status")
+
+
+def test_progress_is_one_display_that_changes(page):
+    page.run("import time\nfrom nbcluster import gather, progress")
+    published = page.run("for x in cluster.map(time.sleep, [0.1] * 14): pass")
+    [made] = displays(published)
+    updates = displays(published, "update_display_data")
+    assert {shown["transient"]["display_id"] for shown in updates} == {made["transient"]["display_id"]}
+    assert "14/14" in updates[-1]["data"]["text/plain"]
+    assert streams(published) == []
+    published = page.run("progress([cluster.submit(time.sleep, 0.1) for n in range(8)]); None")
+    assert "8/8" in displays(published, "update_display_data")[-1]["data"]["text/plain"]
+    assert displays(page.run("gather([cluster.submit(abs, n) for n in range(8)]); None")) == []
