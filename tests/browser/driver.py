@@ -7,12 +7,14 @@ import re
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import nbformat
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 SECONDS = 1000
@@ -222,13 +224,19 @@ class Notebook:
         )
 
     def inspect(self, at: int, line: int, column: int) -> str:
-        """Put the cursor somewhere in a cell and press Shift-Tab; return what the tooltip says."""
+        """Put the cursor somewhere in a cell and press Shift-Tab until a tooltip comes; return what it says.
+
+        A user presses again, too, when a machine that is full was later than the limit.
+        """
         self.put_cursor(at, line, column)
         expect(self.cell(at).locator(".cm-editor.cm-focused")).to_be_visible(timeout=PATIENCE)
-        self.page.keyboard.press("Shift+Tab")
         tooltip = self.page.locator(".jp-Tooltip")
-        expect(tooltip).to_be_visible(timeout=PATIENCE)
-        return tooltip.inner_text()
+        for _ in range(10):
+            self.page.keyboard.press("Shift+Tab")
+            with suppress(PlaywrightTimeout):
+                tooltip.wait_for(state="visible", timeout=3 * SECONDS)
+                break
+        return tooltip.inner_text(timeout=SECONDS)
 
     def complete(self, at: int, line: int, column: int) -> list[str]:
         """Put the cursor somewhere in a cell and press Tab; return what the popup offers."""
