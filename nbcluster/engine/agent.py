@@ -156,7 +156,7 @@ class Agent(threading.Thread):
         """Serve until closed."""
         self._greet()
         while not self._closing:
-            self._link.wait(self._patience())
+            # Looked at before the first wait: a descriptor tells what happens after a look, not before the first.
             if self._link.has_reconnected():
                 self._greet()
             for message, buffers in self._link.receive():
@@ -168,6 +168,7 @@ class Agent(threading.Thread):
                 self._look()
             except Exception as error:
                 self._complain(f"a look at what runs: {type(error).__name__}: {error}")
+            self._link.wait(self._patience())
         self._link.close()
 
     def _greet(self) -> None:

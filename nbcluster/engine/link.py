@@ -101,7 +101,10 @@ class TaskLink:
     # -- on the agent's thread ---------------------------------------------------------------
 
     def wait(self, seconds: float | None) -> None:
-        """Return when something may have come, someone has called `wake`, or the time is over."""
+        """Return when something may have come, someone has called `wake`, or the time is over.
+
+        Only what comes after a look (`receive`, `has_reconnected`) is noticed, so look first.
+        """
         self._poll.poll(None if seconds is None else seconds * 1000)
         with suppress(BlockingIOError):
             while len(os.read(self._wake_read, 4096)) == 4096:
