@@ -230,6 +230,14 @@ def test_what_has_begun_meanwhile_goes_on_where_it_is(sim):
     assert len(ran(sim)) == 11
 
 
+def test_an_engine_that_was_given_nothing_looks_for_others(sim):
+    known(sim.engines(3), 0.004)
+    sim.call(*(f"a{n}" for n in range(30)))
+    sim.give(2, *sim.flight(2), seconds=0.004).forget()
+    assert sim.processes[0].calls.is_asked_to_give
+    sim.give_back(0, but=1000).expect(TakeBackCalls).and_nothing_else()
+
+
 def test_what_takes_no_time_is_not_taken_back(sim):
     known(sim.engines(2), 1e-4)
     sim.call(*(f"a{n}" for n in range(10))).forget()
@@ -367,6 +375,11 @@ def test_a_value_that_its_engine_took_along_is_missed(sim):
     assert "its value was lost" in explain(sim.scheduler, "a")
 
 
+def test_a_call_that_ran_beside_its_lost_input_is_not_sent_elsewhere(sim):
+    sim.engines(2).call("a").give(0, kept=False).call("b", inputs=("a",)).lose(0)
+    assert sim.world.outcomes["b"].error == "ValueReleased"
+
+
 def test_a_value_that_the_controller_has_outlives_its_engine(sim):
     sim.engines(1).call("a").give(0, kept=True).lose(0).ready(0).call("b", inputs=("a",))
     assert sim.flight(0) == ["b"]
@@ -461,6 +474,7 @@ def test_an_answer_of_a_former_life_or_attempt_counts_for_nothing(sim):
     sim.lose(0).ready(0).forget()
     sim.give_to(0, life, [old], Returned(8)).and_nothing_else()
     sim.give_to(0, life + 1, [old], Returned(8)).and_nothing_else()
+    sim.give_to(0, life, [sim.world.sent[-1][2]], Returned(8)).and_nothing_else()
     sim.give(0).expect(TellCallsDone).expect(ForgetPayloads).and_nothing_else()
 
 
