@@ -19,6 +19,7 @@ from nbcluster.core.targets import check_tags, from_python
 from nbcluster.errors import NBClusterError, UsageError
 from nbcluster.ids import EngineNumber
 from nbcluster.protocol import messages as m
+from nbcluster.protocol.tasks import CONNECTION
 from nbcluster.transport.frames import Buffer
 from nbcluster.transport.rendezvous import connection_path, read_connection_file
 
@@ -134,7 +135,8 @@ class AttachedCluster:
     async def _attach(self, path: Path, timeout: float) -> None:
         self._loop = asyncio.get_running_loop()
         file = read_connection_file(path)
-        connection = Connection(file, client_label(), self._noticed, self._has_lost)
+        inside = os.environ.get(CONNECTION) == str(path.absolute())
+        connection = Connection(file, client_label(), self._noticed, self._has_lost, inside=inside)
         try:
             status = await connection.open(timeout)
         except BaseException:

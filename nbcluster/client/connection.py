@@ -57,6 +57,8 @@ class Connection:
         Called with each notice and its buffers.
     on_lost : callable
         Called once when the controller is lost or has said that it stops, with the error.
+    inside : bool
+        Whether this serves the tasks on an engine of the cluster.
     """
 
     def __init__(
@@ -65,8 +67,11 @@ class Connection:
         label: str,
         on_notice: OnNotice,
         on_lost: Callable[[NBClusterError], None],
+        *,
+        inside: bool = False,
     ) -> None:
         self.file = file
+        self._inside = inside
         self.label = label
         self.id = ClientId(os.urandom(12).hex())
         self._on_notice = on_notice
@@ -107,6 +112,7 @@ class Connection:
             python=platform.python_version(),
             host=socket.gethostname() if self.file.is_here() else "",
             pid=os.getpid(),
+            inside=self._inside,
         )
         try:
             welcome = await self.ask(hello, m.Welcome, timeout=timeout)

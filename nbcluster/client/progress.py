@@ -77,6 +77,8 @@ class Shown:
     Carriage returns in a stream would do in JupyterLab; elsewhere each state is a line of its own.
     """
 
+    encoding = "utf-8"  # of what it shows: tqdm looks whether it may draw blocks
+
     def __init__(self, shell: Any) -> None:
         self._display = shell.display_pub
         self._key = f"nbcluster-progress-{uuid.uuid4().hex}"

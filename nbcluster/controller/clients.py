@@ -51,6 +51,8 @@ class ClientLink:
     heard: float
     pid: int
     """Its process on this host; 0 when it is elsewhere or does not say."""
+    inside: bool = False
+    """It serves the tasks on an engine: nobody's use of the cluster by itself."""
     sent: int = 0
     received: int = 0
     postponed: deque[Callable[[], None]] = field(default_factory=deque)
@@ -72,7 +74,8 @@ class Clients:
         self.wire: Wire[Request] | None = None
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        """Count those for whom the cluster stays."""
+        return sum(not link.inside for link in self._by_id.values())
 
     def __contains__(self, client: ClientId) -> bool:
         return client in self._by_id
@@ -80,7 +83,7 @@ class Clients:
     def join(self, hello: Hello, now: float) -> ClientLink:
         """Note a client; a second Hello of the same one starts its counts again."""
         pid = hello.pid if hello.host == socket.gethostname() else 0
-        link = ClientLink(hello.client, hello.label, hello.language, now, pid)
+        link = ClientLink(hello.client, hello.label, hello.language, now, pid, inside=hello.inside)
         self._by_id[hello.client] = link
         return link
 
@@ -113,8 +116,10 @@ class Clients:
         ]
 
     def labels(self, *, but: ClientId | None = None) -> tuple[str, ...]:
-        """The labels of those connected."""
-        return tuple(sorted(link.label for link in self._by_id.values() if link.id != but))
+        """The labels of those connected for whom the cluster stays."""
+        return tuple(
+            sorted(link.label for link in self._by_id.values() if link.id != but and not link.inside)
+        )
 
     def label(self, client: ClientId) -> str:
         """How others know it."""

@@ -104,6 +104,8 @@ class Hello(Struct, frozen=True, tag=True):
     host: str = ""
     pid: int = 0
     """Its process; 0 where it does not say. A controller on the same host sees by it that a client has died."""
+    inside: bool = False
+    """It serves the tasks on an engine of this cluster: it uses the cluster, and does not keep it."""
 
 
 class Goodbye(Struct, frozen=True, tag=True):
