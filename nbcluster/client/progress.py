@@ -131,10 +131,14 @@ def watch(
     futures: list[Future], timeout: float | None = None, *, delay: float = DELAY, fail_fast: bool = False
 ) -> None:
     """Wait for Futures behind a line that counts; with `fail_fast` until the first error at most."""
-
     until = None if timeout is None else time.monotonic() + timeout
-    arrivals = Arrivals(list(dict.fromkeys(futures)))
-    total, failed = arrivals.left, 0
+    ended: list[Future] = []
+    waiting: list[Future] = []
+    for future in dict.fromkeys(futures):
+        (ended if future.done() else waiting).append(future)
+    arrivals = Arrivals(waiting)
+    total = len(ended) + len(waiting)
+    failed = sum(future._error() is not None for future in ended)
 
     def why() -> str:
         first = next((future for future in futures if not future.done()), None)
@@ -143,12 +147,11 @@ def watch(
 
     try:
         with line("calls", total, delay=delay) as shown:
-            while arrivals.left:
+            shown.advance(len(ended), failed)
+            while arrivals.left and not (fail_fast and failed):
                 future = arrivals.next(until, why)
                 failed += future._error() is not None
                 shown.advance(failed=failed)
-                if fail_fast and failed:
-                    return
                 for other in arrivals.take_ended():
                     failed += other._error() is not None
                     shown.advance(failed=failed)
