@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -52,6 +53,11 @@ class CallOutput:
         """Keep what a call has printed for the next drawing. Any thread."""
         self._came.append((task, engine, output))
         self._due(self)
+
+    @property
+    def has_come(self) -> bool:
+        """Whether something has come that is not drawn."""
+        return bool(self._came)
 
     def draw(self, now: float, *, last: bool = False) -> bool:
         """Draw what has come; return whether more is to be drawn without more coming.
@@ -149,6 +155,12 @@ class CallOutputs:
         output = CallOutput(display, finished or TerminalPublisher(watched=False), self._drawer.due)
         self._now = cell, output, finished
         listen_here(output)
+
+    def catch_up(self) -> None:
+        """Draw what has come from the calls of the cell that runs now."""
+        if self._now is not None and self._notebook and self._now[1].has_come:
+            sys.stdout.flush()
+            self._now[1].draw(time.monotonic())
 
     def end(self) -> None:
         """The cell has ended: what came is drawn before that is known, and what comes later has its place."""

@@ -64,7 +64,10 @@ class NbclusterMagics:
     def explain(self, error: BaseException) -> None:
         """Prepare what a Future is about to raise here: its drawing, and what to do about a missing name."""
         mark(error)
-        if threading.current_thread() is not threading.main_thread() or not has_missing_name(error):
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self.call_outputs.catch_up()  # what was printed before comes before
+        if not has_missing_name(error):
             return
         with suppress(NBClusterError):  # only a hint; without a cluster there is nothing to say
             cluster = self.clusters.current()

@@ -15,6 +15,8 @@ from nbcluster.notebook.labels import engines_phrase
 
 _OURS = str(Path(__file__).parent.parent)
 _RED, _GREEN, _BOLD, _RESET = "\x1b[31m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
+_BEGIN = "Traceback (most recent call last):"
+"""How Python begins; what IPython draws has no colon there."""
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<where>.+))?$')
 _LAST = re.compile(r"^(?P<name>[A-Za-z_][\w.]*)(?P<rest>: .*)?$")
 
@@ -74,9 +76,9 @@ def engine_lines(error: BaseException, name_cell: NameCell) -> list[str]:
 def remote_lines(lines: Sequence[str], name_cell: NameCell) -> list[str]:
     """Return the lines of an engine's traceback in the colours and with the cells of a notebook.
 
-    A kernel that drew them itself has done that.
+    Those that a kernel has drawn itself stay as they are.
     """
-    if any("\x1b[" in line for line in lines):
+    if _BEGIN not in lines:
         return list(lines)
     return [_drawn(line, name_cell) for line in lines]
 
@@ -107,6 +109,6 @@ def _drawn(line: str, name_cell: NameCell) -> str:
         where = f", in {found['where']}" if found["where"] else ""
         place = cell or f"File {found['file']}"
         return f"{_GREEN}{place}, line {found['line']}{_RESET}{where}"
-    if (found := _LAST.match(line)) and not line.startswith("Traceback"):
+    if (found := _LAST.match(line)) and line != _BEGIN:
         return f"{_RED}{found['name']}{_RESET}{found['rest'] or ''}"
     return line

@@ -1,4 +1,4 @@
-"""Calls from a real notebook kernel: what they print, raise and how far they are is shown in the cell they belong to."""
+"""Calls from a real notebook kernel: what they print, what they raise and how far they are is shown in their cell."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def test_output_after_the_cell_reaches_a_headless_runner_as_an_update(page, worl
 
 def test_rich_output_and_lines_without_an_end(page):
     page.run(
-        "def rich():\n    from IPython.display import display, HTML\n    display(HTML('<b>hi</b>'))\n    print('open', end='')"
+        "def rich():\n    from IPython.display import display, HTML\n    display(HTML('<b>hi</b>'))\n"
+        "    print('open', end='')"
     )
     published = page.run("cluster.options(on=0).submit(rich).result()")
     assert [shown["data"].get("text/html") for shown in displays(published)][1:] == ["<b>hi</b>"]
@@ -117,16 +118,19 @@ def test_what_a_call_raises_is_one_traceback_without_our_frames(page):
     assert text.endswith("ZeroDivisionError: division by zero")
     assert "nbcluster/" not in text
     text = error_of(page.run("list(cluster.map(half, [5]))", fails=True))
-    assert "map: item 0, 5" in text and "nbcluster/" not in text
+    assert "map: item 0, 5" in text
+    assert "nbcluster/" not in text
     assert (
         page.text("try:\n    future.result()\nexcept ZeroDivisionError: print('its own class')")
         == "its own class\n"
     )
     text = error_of(page.run("cluster[:].apply(half, 1)", fails=True))
     assert text.count("division by zero") == 1
-    assert "On engines 0,1:" in text and "line 3, in half" in text
+    assert "On engines 0,1:" in text
+    assert "line 3, in half" in text
     text = error_of(page.run("cluster.submit(str, future).result()", fails=True))
-    assert "DependencyFailed" in text and "line 3, in half" in text
+    assert "DependencyFailed" in text
+    assert "line 3, in half" in text
 
 
 def test_a_name_that_a_call_lacks_is_told_where_it_is(page):
@@ -150,7 +154,8 @@ def test_debug_opens_the_frame_of_a_failed_call(page):
 
 def test_cancel_by_the_magic_and_by_name(page, world):
     page.run(
-        "import time\ncalls = [cluster.submit(time.sleep, 100) for n in range(6)]\nfits = [cluster.submit(time.sleep, 100)]"
+        "import time\ncalls = [cluster.submit(time.sleep, 100) for n in range(6)]\n"
+        "fits = [cluster.submit(time.sleep, 100)]"
     )
     page.wait_for(lambda: "2 running, 5 queued" in page.text("%cluster status"), "two that run")
     assert "sleep" in page.text("%cluster status")

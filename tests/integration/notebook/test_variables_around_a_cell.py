@@ -107,7 +107,8 @@ def test_a_push_that_does_not_load_there_comes_before_the_cell(page):
 def test_an_interrupt_ends_the_wait_for_a_push(page, world):
     go = str(world.top / "go")
     page.run(
-        f'x = 1\nout = cluster[0].execute("import os, time\\nwhile not os.path.exists({go!r}): time.sleep(0.01)", wait=False)'
+        'x = 1\nout = cluster[0].execute("import os, time\\n'
+        f'while not os.path.exists({go!r}): time.sleep(0.01)", wait=False)'
     )
     cell = page.start("%%distributed --push x\nran = True")
     page.wait_for(
@@ -123,7 +124,8 @@ def test_an_interrupt_ends_the_wait_for_a_push(page, world):
 def test_live_cells_move_beside_what_runs(page, world):
     go = str(world.top / "go")
     page.run(
-        f'step = 5\nout = cluster[:].execute("import os, time\\nstate = 0\\nwhile not os.path.exists({go!r}): time.sleep(0.01)", wait=False)'
+        'step = 5\nout = cluster[:].execute("import os, time\\nstate = 0\\n'
+        f'while not os.path.exists({go!r}): time.sleep(0.01)", wait=False)'
     )
     page.wait_for(lambda: page.text("print(out.running())") == "True\n", "the begin")
     page.run("%%distributed --live --push step --pull seen\nseen = state + step")
@@ -147,7 +149,8 @@ def test_ship_sends_what_is_read_and_lacking(page):
     page.run("data = bytes(20)")
     text = printed(page.run("%%distributed --ship\nprint(fit(data))"))
     assert "shipped data to engine 1\n" in text
-    assert "[0] 57" in text and "[1] 27" in text
+    assert "[0] 57" in text
+    assert "[1] 27" in text
     # A cell that binds the name itself needs none.
     assert "shipped" not in printed(page.run("%%distributed --ship\nunused = 2; print(unused)"))
 
@@ -200,4 +203,5 @@ def test_retries_and_resources(page):
     page.run("%%distributed 0 --retries 2\nn = globals().get('n', 0) + 1\nassert n == 3")
     assert page.text("%distributed --on 0 print(n)") == "3\n"
     text = error_of(page.run("%%distributed --resources gpu=1\n1", fails=True))
-    assert "NoEngines" in text and "gpu" in text
+    assert "NoEngines" in text
+    assert "gpu" in text

@@ -2,7 +2,7 @@
 
 import time
 
-from nbcluster.errors import EngineErrors, RemoteError
+from nbcluster.errors import EngineErrors, RemoteError, RemoteTraceback
 from nbcluster.notebook.errors import traceback_lines
 from nbcluster.notebook.hints import Memory, add_hints, missing_name
 from nbcluster.protocol.messages import EngineStatus
@@ -85,3 +85,16 @@ def test_a_hint_is_drawn_below_the_traceback():
     lines = traceback_lines(error)
     assert lines[1] == "the traceback"
     assert "--push x" in lines[2]
+
+
+def test_a_call_that_lacks_a_name_is_told_too():
+    error = NameError("name 'x' is not defined")
+    error.__cause__ = RemoteTraceback("...", 1)
+    add_hints(error, "c", [], {"x"}, Memory())
+    assert error.__notes__ == [
+        "The notebook has 'x': cluster[:].push({'x': x}) binds it on the engines; a call that is submitted now "
+        "brings it along when its function reads it."
+    ]
+    mine = NameError("name 'x' is not defined")
+    add_hints(mine, "c", [], {"x"}, Memory())
+    assert not hasattr(mine, "__notes__")
