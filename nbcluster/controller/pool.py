@@ -33,6 +33,7 @@ from nbcluster.launchers.base import (
 )
 from nbcluster.protocol.messages import KernelSpecRef
 from nbcluster.protocol.tasks import CONNECTION, INCARNATION, TASKS_URL, AgentHello
+from nbcluster.protocol.version import PROTOCOL_VERSION
 from nbcluster.transport.frames import Message
 from nbcluster.transport.kernel import Channel, ConnectionInfo, EngineLink, new_connection
 
@@ -211,6 +212,13 @@ class EnginePool:
 
     def greeted(self, engine: EngineProcess, hello: AgentHello) -> None:
         """An agent said hello."""
+        if hello.protocol != PROTOCOL_VERSION:
+            self._fail(
+                engine,
+                f"its agent speaks version {hello.protocol} of the protocol, this cluster version {PROTOCOL_VERSION}; "
+                "the same nbcluster must be installed for engines and controller",
+            )
+            return
         engine.python = hello.python
         engine.has_agent = True
         engine.greeted.set()

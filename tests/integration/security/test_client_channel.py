@@ -17,6 +17,7 @@ from msgspec import json
 
 from nbcluster import Cluster
 from nbcluster.errors import ControllerLost
+from nbcluster.protocol.version import PROTOCOL_VERSION
 from nbcluster.testing.leftovers import find_processes
 from nbcluster.testing.waiting import wait_until
 from nbcluster.transport import wire
@@ -135,7 +136,8 @@ def test_an_older_client_is_told_the_versions(cluster: Cluster, intruder: Intrud
     assert answer is not None
     refused = json.decode(answer[-1])
     assert refused["error"] == "VersionMismatch"
-    assert "version 0 of the protocol (nbcluster 0.0.1), this cluster version 1" in refused["message"]
+    versions = f"version 0 of the protocol (nbcluster 0.0.1), this cluster version {PROTOCOL_VERSION}"
+    assert versions in refused["message"]
     still_works(cluster)
 
 

@@ -316,3 +316,15 @@ def test_output_of_a_call_that_is_over_still_finds_its_client(tmp_path: Path) ->
         assert (await stage.client.next(c.CallOutput)).output == b"last"
 
     play(tmp_path, story)
+
+
+def test_an_agent_of_another_version_is_ended_with_that_reason(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        stage.say(t.AgentHello(stage.process.incarnation, 7, "3.11.0", protocol=0))
+        async with asyncio.timeout(10):
+            while not stage.process.stopping:
+                await asyncio.sleep(0.005)
+        assert "version 0 of the protocol" in stage.process.tail(5)
+        assert not stage.process.greeted.is_set()
+
+    play(tmp_path, story)
