@@ -303,7 +303,8 @@ class EnginePool:
         if not engine.ended:
             log.warning("engine %s: %s", engine.number, why)
             engine.stopping = True
-            engine.log.open("a").write(f"\n{why}\n")
+            with engine.log.open("a") as file:
+                file.write(f"\n{why}\n")
             self._kill(engine)
 
     def _kill(self, engine: EngineProcess) -> None:

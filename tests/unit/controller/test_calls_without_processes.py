@@ -141,10 +141,10 @@ class Stage:
 
     async def close(self) -> None:
         self.controller.abandon("the story is over")
+        await asyncio.sleep(0)  # for its last words
         self._agent.close()
         self.wire.close()
         self.served.close()
-        await asyncio.sleep(0)
         self.context.destroy(linger=0)
 
 
