@@ -36,7 +36,7 @@ def check_calls(scheduler: Scheduler) -> None:
     }
     named = {timer for timer in ledger.call_timers if timer.startswith("timeout/")}
     assert named == timed, f"time limits {named} are set, not {timed}"
-    watched = [call for timer in ledger.call_timers.values() for call, _ in timer]
+    watched = [call for timer in ledger.call_timers.values() for call in timer]
     for call in scheduler.calls.values():
         assert call.state is not TaskState.STOPPING or call in watched, (
             f"nobody waits for the end of {call.id}"

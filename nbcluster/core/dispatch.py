@@ -219,7 +219,7 @@ def _send(ledger: Ledger, call: Call, engine: Engine) -> None:
         timeout = order.options.timeout
         assert timeout is not None, f"call {call.id} has no time limit"
         timer = f"timeout/{call.id}/{call.attempt}"
-        ledger.call_timers[timer] = ((call, call.attempt),)
+        ledger.call_timers[timer] = (call,)
         ledger.effects.append(SetTimer(timer, timeout))
 
 

@@ -76,8 +76,8 @@ class Ledger:
         """Calls that waited for others, the last of which has succeeded."""
         self.doomed: list[tuple[Call, Call]] = []
         """Calls that waited for one that did not succeed, with that one."""
-        self.call_timers: dict[str, tuple[tuple[Call, int], ...]] = {}
-        """Attempts of calls that a timer is about."""
+        self.call_timers: dict[str, tuple[Call, ...]] = {}
+        """Calls that a timer is about. A time limit is cleared with its attempt, and what stops is not sent again."""
 
     # -- engines ------------------------------------------------------------------------------
 

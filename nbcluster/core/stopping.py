@@ -67,16 +67,14 @@ def _ask_to_stop(ledger: Ledger, call: Call) -> None:
 def _give_grace(ledger: Ledger, stopping: list[Call]) -> None:
     """Be told when these should have ended: one timer for all that were stopped together."""
     timer = f"grace/{stopping[0].id}/{stopping[0].attempt}"
-    ledger.call_timers[timer] = tuple((call, call.attempt) for call in stopping)
+    ledger.call_timers[timer] = tuple(stopping)
     ledger.effects.append(SetTimer(timer, GRACE))
 
 
 def timer_fired(ledger: Ledger, timer: str) -> list[Call]:
     """Attempts were out of time, or did not end when asked. Returns those whose engine must be restarted for it."""
     stuck = []
-    for call, attempt in ledger.call_timers.pop(timer, ()):
-        if call.attempt != attempt:
-            continue
+    for call in ledger.call_timers.pop(timer, ()):
         if call.state is TaskState.RUNNING:
             _stop(ledger, call, StopCause.TIMEOUT)
             _give_grace(ledger, [call])

@@ -370,7 +370,7 @@ def test_a_value_that_its_engine_took_along_is_missed(sim):
     sim.lose(0)
     assert sim.world.outcomes["b"].error == "ValueReleased"
     assert "was lost with engine 0: engine 0 was killed by SIGKILL" in sim.world.outcomes["b"].message
-    sim.call("c", inputs=("a",))
+    sim.call("c", inputs=("a",), after=("y",))
     assert sim.world.outcomes["c"].error == "ValueReleased"
     assert "its value was lost" in explain(sim.scheduler, "a")
 
@@ -556,6 +556,12 @@ def test_force_on_a_given_up_call_restarts_at_once(sim):
     sim.engines(1).call("a").cancel("a").wait(5.0).forget()
     sim.cancel("a").expect(StopCalls).and_nothing_else()
     sim.cancel("a", force=True).expect(StopEngine).and_nothing_else()
+
+
+def test_an_engine_that_is_restarted_is_not_asked_to_stop_calls_any_more(sim):
+    sim.engines(1).call("a", "b").cancel("a").wait(5.0).forget()
+    sim.cancel("b", "a", force=True).expect(StopEngine).expect(SetTimer)
+    sim.expect(TellCallsDone).expect(ForgetPayloads).and_nothing_else()
 
 
 def test_all_of_a_client_are_cancelled_and_no_others(sim):
