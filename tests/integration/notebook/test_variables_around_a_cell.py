@@ -205,3 +205,17 @@ def test_retries_and_resources(page):
     text = error_of(page.run("%%distributed --resources gpu=1\n1", fails=True))
     assert "NoEngines" in text
     assert "gpu" in text
+
+
+def test_behind_a_cell_that_runs_the_order_is_kept_and_what_it_binds_stays(page, world):
+    go = str(world.top / "go")
+    page.run(
+        'late, x = "the notebook\'s", 1\nrunning = cluster[0].execute("import os, time\\n'
+        f"while not os.path.exists({go!r}): time.sleep(0.01)\\n"
+        "late = 'its own'\", wait=False)"
+    )
+    page.run("%%distributed 0 --ship --pull seen --as shipping\nseen = late")
+    page.run("%%distributed 0 --push x --pull y --priority 5 --as pushing\ny = x + 1")
+    assert page.text("print(seen.done(), y.done())") == "False False\n"
+    page.run(f"open({go!r}, 'w').close()")
+    assert page.text("print(seen.result(20), y.result(20))") == "its own 2\n"
