@@ -79,6 +79,10 @@ class ValueReleased(NBClusterError, LookupError):
     """The value of a task is not kept any more: its Future was dropped, or its engine was lost."""
 
 
+class ResultTooLarge(NBClusterError):
+    """A value is larger than this client takes (`Cluster.result_limit`). It stays on its engine, to be used there."""
+
+
 class RemoteTraceback(NBClusterError):
     """The traceback of an exception as its engine drew it; the cause of the exception that is raised here.
 

@@ -17,8 +17,9 @@ from nbcluster.client.outcomes import exception_of
 from nbcluster.client.packing import unpack_value
 from nbcluster.client.remote import find_future, many
 from nbcluster.client.texts import Texts
-from nbcluster.errors import EngineErrors, NBClusterError, TaskCancelled
+from nbcluster.errors import EngineErrors, NBClusterError, ResultTooLarge, TaskCancelled
 from nbcluster.ids import TaskId
+from nbcluster.payload.sizes import readable
 from nbcluster.protocol import calls as c
 from nbcluster.protocol.outcomes import OutOfTime, Rejected, Returned, Threw, Withdrawn
 from nbcluster.transport.frames import Buffer
@@ -204,6 +205,7 @@ class CallFuture(Future):
         if self._loaded is _UNLOADED:
             end = self._end
             assert end is not None, "it is done, and has not failed"
+            self._refuse_too_large(end)
             if end.payload is not None:
                 value = unpack_value(end.payload, (), self.what)
                 if len(end.payload) >= FREED_FROM:
@@ -218,12 +220,25 @@ class CallFuture(Future):
                 self._loaded = value
         return self._loaded
 
+    def _refuse_too_large(self, end: c.CallDone) -> None:
+        limit = self._calls.result_limit
+        nbytes = end.outcome.nbytes if isinstance(end.outcome, Returned) else 0
+        if limit is not None and nbytes > limit:
+            where = "the cluster" if end.engine is None else f"engine {end.engine}"
+            raise ResultTooLarge(
+                f"the value of {self.what} has {readable(nbytes)}, more than the {readable(limit)} of "
+                f"cluster.result_limit; it stays on {where}: give the Future to another call, which brings back less, "
+                "or raise the limit"
+            )
+
     @property
     def is_away(self) -> bool:
-        """Whether it has a value that is not here yet."""
+        """Whether it has a value that is not here yet, and may come."""
         end = self._end
+        limit = self._calls.result_limit
         return (
             end is not None
+            and (limit is None or (isinstance(end.outcome, Returned) and end.outcome.nbytes <= limit))
             and isinstance(end.outcome, Returned)
             and end.payload is None
             and self._loaded is _UNLOADED

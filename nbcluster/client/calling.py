@@ -45,6 +45,20 @@ class CallingCluster(AttachedCluster):
     async def _leaving(self) -> None:
         await self.calls.close()
 
+    @property
+    def result_limit(self) -> int | None:
+        """Bytes of the pickled value of a call that may come here; None, as at first, for any.
+
+        The value of a call that has more stays on its engine, and `result()` raises ResultTooLarge.
+        """
+        return self.calls.result_limit
+
+    @result_limit.setter
+    def result_limit(self, nbytes: int | None) -> None:
+        if nbytes is not None and nbytes < 0:
+            raise UsageError(f"a limit of {nbytes} bytes cannot be; None is no limit")
+        self.calls.result_limit = nbytes
+
     # -- functions ----------------------------------------------------------------------------
 
     async def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:

@@ -52,6 +52,8 @@ class Calls:
     def __init__(self, label: str) -> None:
         self.label = label
         self.cluster = ""
+        self.result_limit: int | None = None
+        """Bytes of a value that this client takes at most; None is any."""
         self.loop: asyncio.AbstractEventLoop | None = None
         self._file = ""
         self._connection: Connection | None = None

@@ -109,6 +109,15 @@ class Cluster:
         return self._twin.idle_timeout
 
     @property
+    def result_limit(self) -> int | None:
+        """Bytes of the pickled value of a call that may come here; None, as at first, for any."""
+        return self._twin.result_limit
+
+    @result_limit.setter
+    def result_limit(self, nbytes: int | None) -> None:
+        self._twin.result_limit = nbytes
+
+    @property
     def is_connected(self) -> bool:
         """Whether the controller can be asked."""
         return self._twin.is_connected

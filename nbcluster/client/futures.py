@@ -151,7 +151,9 @@ class Future(concurrent.futures.Future[Any]):
             with condition:
                 if self._state == FINISHED or condition.wait(SAY_AFTER):
                     return
-            say(f"waiting for {self._why_waiting()}")
+            why = self._why_waiting()
+            if self._state != FINISHED:  # asking why took a while
+                say(f"waiting for {why}")
         with condition:
             while self._state != FINISHED:
                 left = None if until is None else until - time.monotonic()

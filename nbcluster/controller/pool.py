@@ -32,7 +32,7 @@ from nbcluster.launchers.base import (
     load_launcher,
 )
 from nbcluster.protocol.messages import KernelSpecRef
-from nbcluster.protocol.tasks import CONNECTION, INCARNATION, TASKS_URL, AgentHello
+from nbcluster.protocol.tasks import CONNECTION, INCARNATION, NUMBER, TASKS_URL, AgentHello
 from nbcluster.protocol.version import PROTOCOL_VERSION
 from nbcluster.transport.frames import Message
 from nbcluster.transport.kernel import Channel, ConnectionInfo, EngineLink, new_connection
@@ -185,7 +185,7 @@ class EnginePool:
         env[CONNECTION] = self._config.connection_file
         if self.channel is not None:
             self.channel.admit(incarnation, connection.key)
-            env |= {TASKS_URL: self.tasks_url, INCARNATION: str(incarnation)}
+            env |= {TASKS_URL: self.tasks_url, INCARNATION: str(incarnation), NUMBER: str(number)}
         command = Command(
             key,
             kernel.argv(engine.connection_file),

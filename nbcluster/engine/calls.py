@@ -27,10 +27,7 @@ from nbcluster.engine.work import CallWork, Functions
 from nbcluster.payload.functions import FunctionLoader
 from nbcluster.payload.modules import MODULES
 from nbcluster.payload.values import dump_value, load_value
-from nbcluster.protocol.tasks import INCARNATION, TASKS_URL
-
-NUMBER = "NBCLUSTER_ENGINE"
-"""Environment variable of an engine: its public number, for messages."""
+from nbcluster.protocol.tasks import INCARNATION, NUMBER, TASKS_URL
 
 
 def start(kernel: Any) -> Agent | None:

@@ -10,6 +10,7 @@ from nbcluster.notebook.completion import CellMatcher
 from nbcluster.notebook.errors import ErrorDrawing, install
 from nbcluster.notebook.inspection import CellInspection
 from nbcluster.notebook.magics import NbclusterMagics
+from nbcluster.payload.modules import MODULES
 
 _OURS = "nbcluster"
 _loaded: dict[int, Loaded] = {}
@@ -92,6 +93,7 @@ class Loaded:
 
     def _after_cell(self, result: Any) -> None:
         self.magics.call_outputs.end()
+        MODULES.look()  # which version of its modules the cell has imported
         # The cell may have imported ipywidgets, which takes the control target for its own widgets alone.
         if self.magics.comms is not None:
             self.magics.comms.keep_control()

@@ -20,6 +20,9 @@ TASKS_URL = "NBCLUSTER_TASKS"
 INCARNATION = "NBCLUSTER_INCARNATION"
 """Environment variable of an engine: its incarnation."""
 
+NUMBER = "NBCLUSTER_ENGINE"
+"""Environment variable of an engine: its number."""
+
 CONNECTION = "NBCLUSTER_CONNECTION"
 """Environment variable of an engine: path of its cluster's connection file, for calls that submit calls."""
 

@@ -24,6 +24,7 @@ from nbcluster.errors import (
     NoEngines,
     NotSerializable,
     RemoteTraceback,
+    ResultTooLarge,
     TaskCancelled,
     TaskTimeout,
     UsageError,
@@ -484,3 +485,21 @@ def test_close_lets_all_go_but_what_has_a_key() -> None:
 
         with pytest.raises(ValueReleased):
             Reference(*cluster.calls.address, task).result(DEADLINE)
+
+
+def test_a_value_beyond_the_limit_stays_where_it_is(shared: Cluster) -> None:
+    shared.result_limit = 100_000
+    try:
+        large = shared.submit(bytes, 200_000)
+        with pytest.raises(ResultTooLarge, match=r"195 KiB.*97.7 KiB.*stays on engine"):
+            large.result(30)
+        assert shared.submit(len, large).result(30) == 200_000, "it can be used there"
+        assert len(shared.submit(bytes, 50_000).result(30)) == 50_000
+    finally:
+        shared.result_limit = None
+    assert len(large.result(30)) == 200_000
+
+
+def test_a_limit_below_zero_is_refused(shared: Cluster) -> None:
+    with pytest.raises(UsageError, match="cannot be"):
+        shared.result_limit = -1
