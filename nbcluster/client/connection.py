@@ -20,7 +20,7 @@ from nbcluster.errors import BY_NAME, ControllerLost, NBClusterError
 from nbcluster.ids import ClientId
 from nbcluster.protocol import codec
 from nbcluster.protocol import messages as m
-from nbcluster.protocol.calls import weight
+from nbcluster.protocol.calls import CallsAccepted, CallsDone, weight
 from nbcluster.transport.frames import Buffer
 from nbcluster.transport.loopsocket import LoopSocket
 from nbcluster.transport.rendezvous import ConnectionFile
@@ -225,6 +225,9 @@ class Connection:
             else:
                 waiting.set_result((message, buffers))  # type: ignore[arg-type]  # what answers is an Answer
             return
+        if isinstance(message, CallsDone):
+            for msg_id, count in message.accepted:
+                self._take(msg_id, CallsAccepted(count), ())
         if isinstance(message, m.TaskOutput):
             self._taken(len(bytes(message.content)) + sum(len(buffer) for buffer in buffers))
         if isinstance(message, m.ClusterStopping):

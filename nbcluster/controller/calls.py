@@ -122,7 +122,7 @@ class CallDesk:
 
     def _accept(self, arrival: Arrival[m.Request], count: int) -> None:
         if self._payloads.nbytes <= HELD_LIMIT and not self._held_back:
-            self._clients.send(arrival.ident, c.CallsAccepted(count), arrival.msg_id)
+            self._clients.accept(arrival.ident, arrival.msg_id, count)
             return
         if not self._held_back:
             log.info(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from nbcluster.ids import CellId, ClientId
-from nbcluster.protocol.calls import CallOutput, CallsDone, ValueBytes, weight
+from nbcluster.protocol.calls import CallOutput, CallsAccepted, CallsDone, ValueBytes, weight
 from nbcluster.protocol.codec import is_bulk
 from nbcluster.protocol.messages import (
     Answer,
@@ -36,6 +36,9 @@ BEAT_INTERVAL = 5.0
 
 SILENT_AFTER = 4 * BEAT_INTERVAL
 """Seconds without a word after which a client counts as gone."""
+
+ACCEPT_WITHIN = 0.005
+"""Seconds in which a client is told that its calls were taken, if no call of its ends before."""
 
 UNREAD_LIMIT = 256 << 20
 """Bytes of output that may lie unacknowledged before more is dropped."""
@@ -71,6 +74,7 @@ class Clients:
         self._by_id: dict[ClientId, ClientLink] = {}
         self._dropped: dict[CellId, int] = {}
         self._outbox: dict[bytes, list[tuple[Part, Sequence[Buffer]]]] = {}
+        self._accepted: dict[bytes, list[tuple[str, int]]] = {}
         self.wire: Wire[Request] | None = None
 
     def __len__(self) -> int:
@@ -156,6 +160,18 @@ class Clients:
             asyncio.get_running_loop().call_soon(self.flush)
         self._outbox.setdefault(ident, []).append((Part(parent_id, message), buffers))
 
+    def accept(self, ident: bytes, msg_id: str, count: int) -> None:
+        """Tell a client that its calls were taken: with the ends of calls, or soon. A message costs a wake-up."""
+        if not self._accepted:
+            asyncio.get_running_loop().call_later(ACCEPT_WITHIN, self._tell_accepted)
+        self._accepted.setdefault(ident, []).append((msg_id, count))
+
+    def _tell_accepted(self) -> None:
+        accepted, self._accepted = self._accepted, {}
+        for ident, messages in accepted.items():
+            for msg_id, count in messages:
+                self.send(ident, CallsAccepted(count), msg_id)
+
     def flush(self) -> None:
         """Send what was said: in order, and together what may go together."""
         outbox, self._outbox = self._outbox, {}
@@ -174,11 +190,11 @@ class Clients:
 
     def _send_together(self, ident: bytes, parts: list[Part]) -> None:
         first = parts[0]
-        if len(parts) == 1:
-            self._send(first.message, ident, first.parent)
-        elif isinstance(first.message, CallsDone):
+        if isinstance(first.message, CallsDone):
             ends = chain.from_iterable(part.message.calls for part in parts)  # type: ignore[union-attr]  # see _may_join
-            self._send(CallsDone(tuple(ends)), ident)
+            self._send(CallsDone(tuple(ends), tuple(self._accepted.pop(ident, ()))), ident)
+        elif len(parts) == 1:
+            self._send(first.message, ident, first.parent)
         else:
             self._send(Bundle(tuple(parts)), ident)
 

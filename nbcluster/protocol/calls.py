@@ -231,6 +231,8 @@ class CallsDone(Struct, frozen=True, tag=True):
     """Notice: these calls ended. Each accepted call is in exactly one such notice."""
 
     calls: tuple[CallDone, ...]
+    accepted: tuple[tuple[str, int], ...] = ()
+    """Ids of SubmitCalls messages and their numbers of calls: CallsAccepted for them, where it can ride along."""
 
 
 class CallOutput(Struct, frozen=True, tag=True):
