@@ -8,7 +8,7 @@ from typing import Any
 
 from nbcluster.client.attached import AttachedCluster, Key
 from nbcluster.client.calls import Calls
-from nbcluster.client.collecting import flatten
+from nbcluster.client.collecting import as_nest, flatten
 from nbcluster.client.connection import Connection
 from nbcluster.client.futures import Future
 from nbcluster.client.mapping import AsyncMap
@@ -198,13 +198,13 @@ class CallingCluster(AttachedCluster):
 
         Parameters
         ----------
-        futures : Future or nest of Futures, optional
+        futures : Future, or iterable or nest of Futures, optional
             None is everything that this client has sent, cells too.
         """
         if futures is None:
             await self.calls.stop_all(CANCELLED)
             return
-        wanted = flatten([futures])
+        wanted = flatten([as_nest(futures)])
         tasks = tasks_of(wanted)
         if tasks:
             self.calls.stop_soon(tasks, CANCELLED)

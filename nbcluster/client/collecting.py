@@ -28,8 +28,43 @@ class DoneAndNotDone(NamedTuple):
     not_done: set[Future]
 
 
+def as_nest(futures: Any) -> Any:
+    """Return a Future or a nest of them as it is, what any other iterable gives as a list.
+
+    Raises
+    ------
+    UsageError
+        When it is neither.
+    """
+    if isinstance(futures, Future | dict | list | tuple | set | frozenset):
+        return futures
+    if isinstance(futures, Iterable):
+        return list(futures)
+    raise _no_future(futures)
+
+
+def is_keyed(nest: Any) -> bool:
+    """Whether Futures are a dict's keys, as in ``{submit(f, x): x for x in ...}``, and none is among its values."""
+    return (
+        isinstance(nest, dict)
+        and bool(nest)
+        and all(isinstance(key, Future) for key in nest)
+        and not any(_has_future(value) for value in nest.values())
+    )
+
+
+def _has_future(nest: Any) -> bool:
+    if isinstance(nest, dict):
+        return any(_has_future(each) for each in nest.values()) or is_keyed(nest)
+    if isinstance(nest, list | tuple | set | frozenset):
+        return any(_has_future(each) for each in nest)
+    return isinstance(nest, Future)
+
+
 def flatten(futures: Iterable[Any]) -> list[Future]:
     """Return all Futures in a nest of lists, tuples, sets and dicts, in order.
+
+    Of a dict its values are meant, or its keys where those are the Futures.
 
     Raises
     ------
@@ -41,14 +76,18 @@ def flatten(futures: Iterable[Any]) -> list[Future]:
         if isinstance(each, Future):
             found.append(each)
         elif isinstance(each, dict):
-            found += flatten(each.values())
+            found += flatten(each if is_keyed(each) else each.values())
         elif isinstance(each, list | tuple | set | frozenset):
             found += flatten(each)
         else:
-            raise UsageError(
-                f"{type(each).__name__} {each!r} is no Future of a cluster; submit makes those, and %%distributed --as"
-            )
+            raise _no_future(each)
     return found
+
+
+def _no_future(thing: object) -> UsageError:
+    return UsageError(
+        f"{type(thing).__name__} {thing!r} is no Future of a cluster; submit makes those, and %%distributed --as"
+    )
 
 
 def wait(
@@ -139,7 +178,8 @@ def gather(*futures: Any, return_exceptions: bool = False, timeout: float | None
     Parameters
     ----------
     *futures : Future, or one nest of Futures
-        Lists, tuples and dicts of Futures give lists, tuples and dicts of results.
+        Lists, tuples and dicts of Futures give lists, tuples and dicts of results. A dict whose keys are the
+        Futures gives the list of their results, in its order.
     return_exceptions : bool
         Put an exception in the place of a result, rather than raise the first one.
     timeout : float, optional
@@ -163,9 +203,8 @@ def gather(*futures: Any, return_exceptions: bool = False, timeout: float | None
     """
     from nbcluster.client.progress import watch
 
-    nest: Any = futures[0] if len(futures) == 1 and not isinstance(futures[0], Future) else list(futures)
-    if not isinstance(nest, dict | list | tuple | set | frozenset):
-        nest = list(nest)
+    nest: Any = as_nest(futures[0]) if len(futures) == 1 else list(futures)
+    nest = [nest] if isinstance(nest, Future) else nest
     wanted = flatten([nest])
     until = None if timeout is None else time.monotonic() + timeout
     watch(wanted, timeout, fail_fast=not return_exceptions)
@@ -192,7 +231,7 @@ def _results(nest: Any, until: float | None, return_exceptions: bool) -> Any:
         if error is not None and return_exceptions:
             return error
         return nest._value(until) if error is None else nest.result(0)
-    if isinstance(nest, dict):
+    if isinstance(nest, dict) and not is_keyed(nest):
         return {name: _results(each, until, return_exceptions) for name, each in nest.items()}
     if isinstance(nest, tuple):
         return tuple(_results(each, until, return_exceptions) for each in nest)
