@@ -17,6 +17,7 @@ from nbcluster.client.outcomes import exception_of
 from nbcluster.client.packing import unpack_value
 from nbcluster.client.remote import find_future, many
 from nbcluster.client.texts import Texts
+from nbcluster.core.durations import duration
 from nbcluster.errors import EngineErrors, NBClusterError, ResultTooLarge, TaskCancelled
 from nbcluster.ids import TaskId
 from nbcluster.payload.sizes import readable
@@ -288,7 +289,7 @@ class CallFuture(Future):
     def __repr__(self) -> str:
         where = "" if self.engine is None else f" on engine {self.engine}"
         end = self._end
-        took = f" after {_duration(end.seconds)}" if end is not None and end.started else ""
+        took = f" after {duration(end.seconds)}" if end is not None and end.started else ""
         why = ""
         if end is not None and not isinstance(end.outcome, Returned):
             why = f": {_short_error(end)}"
@@ -307,12 +308,6 @@ def _short_error(end: c.CallDone) -> str:
             text = getattr(outcome, "reason", "")
     first = text.strip().partition("\n")[0]
     return first if len(first) <= 100 else first[:99] + "…"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 1e-3:
-        return f"{seconds * 1e6:.0f} µs"
-    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
 class ManyFuture(Future):

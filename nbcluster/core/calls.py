@@ -181,6 +181,7 @@ def answered(ledger: Ledger, fact: CallsAnswered) -> None:
             continue
         _leave(ledger, engine, call)
         outcome = result.outcome
+        call.seconds = result.seconds
         if isinstance(outcome, Returned) and call.state is not TaskState.GIVEN_UP:
             ledger.means.learn(call.order.function, result.seconds)
             values.keep(ledger, call, engine, outcome.nbytes, result.kept_here)
@@ -203,6 +204,7 @@ def _judge(ledger: Ledger, engine: Engine, call: Call, result: CallReturn) -> No
             ledger.means.learn(call.order.function, result.seconds)
             if call.state is TaskState.RUNNING and call.failures < call.order.options.retries:
                 call.failures += 1
+                call.seconds = 0.0
                 make_ready(ledger, call)
             elif call.stop_cause is StopCause.TIMEOUT:
                 values.end(ledger, call, *stopped(call, f"when interrupted it raised {ename}: {evalue}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from nbcluster.core.durations import duration
 from nbcluster.core.model import Call, Engine, EngineState, StopCause, Task, TaskState, is_up, title
 from nbcluster.core.placement import could_run
 from nbcluster.core.scheduler import Scheduler
@@ -118,10 +119,10 @@ def explain_call(scheduler: Scheduler, call: Call) -> str:
         case TaskState.DONE:
             lost = f"; its value {call.lost}" if call.lost else ""
             where = "" if call.kept or lost else f"; its value lies on engine {call.engine}"
-            return f"{what} has returned{_why_again(call)}{lost}{where}"
+            return f"{what} has returned{_where_it_ran(call)}{_why_again(call)}{lost}{where}"
         case TaskState.FAILED | TaskState.CANCELLED | TaskState.LOST:
             assert call.outcome is not None, f"call {call.id} has ended and nobody was told"
-            return f"{what} {became(call.outcome)}{_why_again(call)}"
+            return f"{what} {became(call.outcome)}{_where_it_ran(call)}{_why_again(call)}"
         case _:
             assert_never(call.state)
 
@@ -158,6 +159,12 @@ def _why_again(call: Call) -> str:
     reasons = [f"it raised {call.failures} times"] if call.failures else []
     reasons += list(call.losses)
     return f"; attempt {call.attempt}, because {' and '.join(reasons)}" if reasons else ""
+
+
+def _where_it_ran(call: Call) -> str:
+    if call.engine is None or not (call.seconds or call.state is TaskState.DONE):
+        return ""
+    return f"; it ran on engine {call.engine}" + (f" for {duration(call.seconds)}" if call.seconds else "")
 
 
 def _why_call_stopped(call: Call) -> str:

@@ -161,6 +161,8 @@ class Call:
     stop_cause: StopCause | None = None
     stop_reason: str = ""
     force: bool = False
+    seconds: float = 0.0
+    """How long the attempt ran that ended it; 0 when it did not run, or nobody knows."""
     outcome: CallOutcome | None = None
     """What its owner was told, without traceback and pickled exception."""
 

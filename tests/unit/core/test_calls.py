@@ -391,7 +391,7 @@ def test_a_value_that_the_controller_has_outlives_its_engine(sim):
 def test_a_key_holds_a_value_until_it_is_used_again(sim):
     sim.engines(1).call("a", key="train").give(0).release("a").leave("ann", goodbye=True).forget()
     assert sim.scheduler.keys == {"train": "a"}
-    assert explain(sim.scheduler, "train") == "'f' has returned"
+    assert explain(sim.scheduler, "train") == "'f' has returned; it ran on engine 0"
     sim.call("b", key="train", client="bob").expect(RunCalls).expect(ForgetValues, tasks=("a",))
     sim.and_nothing_else()
     assert sim.scheduler.keys == {"train": "b"}
@@ -649,3 +649,17 @@ def test_a_sentence_for_every_place(sim):
     assert says("a") == "'fit' was cancelled: cancelled by its owner"
     sim.submit("cell").call("p", targets="0", pinned=True, label="push")
     assert says("p") == "'push' waits for engine 0, which runs 'fit', with 1 task before it"
+
+
+def test_what_has_ended_says_where_it_ran_and_how_long(sim):
+    sim.engines(1).call("a", "b", "c")
+    says = lambda name: explain(sim.scheduler, name)  # noqa: E731
+    sim.give(0, "a", seconds=0.25)
+    assert says("a") == "'f' has returned; it ran on engine 0 for 250 ms"
+    sim.give(0, "b", outcome=Threw("ValueError", "no"), seconds=2.5)
+    assert says("b") == "'f' raised ValueError: no; it ran on engine 0 for 2.5 s"
+    sim.cancel("c").give(0, "c", outcome=GONE)
+    assert says("c") == "'f' was cancelled: cancelled by its owner"
+    sim.call("d", retries=1).give(0, "d", outcome=Threw("ValueError", "no"), seconds=9.0)
+    sim.cancel("d").give(0, "d", outcome=GONE)
+    assert "9 s" not in says("d")
