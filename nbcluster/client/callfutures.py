@@ -49,6 +49,7 @@ class CallFuture(Future):
     _end: c.CallDone | None = None
     _begun: c.CallBegun | None = None
     _stopping = False
+    _submitted: float | None = None
     _loaded: Any = _UNLOADED
     _brought: tuple[bytes, Sequence[Buffer]] | None = None
     _bringing: concurrent.futures.Future[tuple[bytes, Sequence[Buffer]]] | None = None
@@ -61,6 +62,7 @@ class CallFuture(Future):
         self._calls = calls
         self._kind = kind
         self._key = key
+        self._submitted = time.time()
         self.task = task
 
     def __del__(self) -> None:
@@ -137,6 +139,7 @@ class CallFuture(Future):
             owner=self._calls.label,
             engine=known.engine if known is not None else None,
             attempt=known.attempt if known is not None else 0,
+            submitted=self._submitted,
             started=started,
             ended=started + end.seconds if started and end is not None else None,
             seconds=end.seconds if end is not None and started else None,

@@ -64,6 +64,7 @@ class Reference(CallFuture):
     def of_record(cls, calls: Calls, record: c.TaskRecord) -> Reference:
         """Make one of what the controller tells of a task."""
         self = cls(*calls.address, record.task, record.key, record.label)
+        self._submitted = record.submitted
         if record.state in OVER:
             self._followed.acquire()
             if record.state == "done":

@@ -16,6 +16,7 @@ import pytest
 from nbcluster.client import outbox
 from nbcluster.client.callfutures import CallFuture
 from nbcluster.client.futures import Future
+from nbcluster.client.references import Reference
 from nbcluster.errors import (
     ControllerLost,
     RemoteTraceback,
@@ -23,6 +24,7 @@ from nbcluster.errors import (
     UsageError,
     ValueReleased,
 )
+from nbcluster.protocol import calls as c
 
 DEADLINE = 5.0
 
@@ -376,6 +378,18 @@ def test_it_says_where_it_is(memory: Any) -> None:
     record = future.record
     assert (record.state, record.engine, record.seconds, record.label) == ("done", 0, 1e-5, "int")
     assert record.ended == record.started + 1e-5
+
+
+def test_its_record_tells_when_it_was_submitted(memory: Any) -> None:
+    before = time.time()
+    future = submit(memory, abs, -1)
+    queued = future.record.submitted
+    assert queued is not None
+    assert before <= queued <= time.time()
+    future.result(DEADLINE)
+    assert future.record.submitted == queued
+    told = c.TaskRecord(future.task, key="k", state="done", submitted=7.0)
+    assert Reference.of_record(memory.peer.calls, told).record.submitted == 7.0
 
 
 def test_a_wait_says_after_a_while_what_it_waits_for(
