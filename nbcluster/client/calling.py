@@ -20,7 +20,7 @@ from nbcluster.client.records import Table, task_table
 from nbcluster.client.references import Reference
 from nbcluster.client.submitting import AsyncSubmitter, Submission
 from nbcluster.core.targets import from_python
-from nbcluster.errors import UsageError
+from nbcluster.errors import UsageError, ValueReleased
 from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
 
@@ -268,10 +268,16 @@ class CallingCluster(AttachedCluster):
 
         Raises
         ------
-        ValueReleased
+        KeyError
             When nothing is held under it.
         """
-        await self.connection.ask(c.ForgetKey(_key_of(key)), m.Done, timeout=30)
+        name = _key_of(key)
+        try:
+            await self.connection.ask(c.ForgetKey(name), m.Done, timeout=30)
+        except ValueReleased:
+            missing = KeyError(name)
+            missing.add_note("nothing is held under this key; cluster.futures() has those that are")
+            raise missing from None
 
     # -- engines' names -----------------------------------------------------------------------
 

@@ -336,7 +336,7 @@ class Cluster:
         return portal().call(self._twin.explain(key))
 
     def forget(self, key: str | Future) -> None:
-        """Let go of the value that is held under a key; ValueReleased when there is none."""
+        """Let go of the value that is held under a key; KeyError when there is none."""
         portal().call(self._twin.forget(key))
 
     def namespace(self, name: str | None = None, on: Key | None = None) -> Namespace:

@@ -317,8 +317,10 @@ def test_keys_outlive_their_futures(shared: Cluster) -> None:
     for key in ("train", "long", "broken"):
         shared.forget(key)
     assert shared.futures() == {}
-    with pytest.raises(ValueReleased, match="nothing is held under the key 'train'"):
+    with pytest.raises(KeyError, match="train") as caught:
         shared.forget("train")
+    assert caught.value.args == ("train",)
+    assert caught.value.__notes__ == ["nothing is held under this key; cluster.futures() has those that are"]
 
 
 def test_a_second_client_finds_keyed_futures(
