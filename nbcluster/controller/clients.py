@@ -28,6 +28,7 @@ from nbcluster.protocol.messages import (
     TaskOutput,
 )
 from nbcluster.transport.frames import Buffer
+from nbcluster.transport.loopsocket import at_end_of_turn
 from nbcluster.transport.rendezvous import is_alive
 from nbcluster.transport.wire import Wire
 
@@ -157,7 +158,7 @@ class Clients:
     ) -> None:
         """Send a message to whoever has this identity, together with what else is said in this turn of the loop."""
         if not self._outbox:
-            asyncio.get_running_loop().call_soon(self.flush)
+            at_end_of_turn(self.flush)
         self._outbox.setdefault(ident, []).append((Part(parent_id, message), buffers))
 
     def accept(self, ident: bytes, msg_id: str, count: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +12,7 @@ from nbcluster.core.effects import CallRun, InputPlace
 from nbcluster.ids import EngineNumber, Incarnation, TaskId
 from nbcluster.protocol import tasks as t
 from nbcluster.transport.frames import Buffer
+from nbcluster.transport.loopsocket import at_end_of_turn
 
 
 @dataclass(slots=True)
@@ -34,7 +34,6 @@ class Dispatch:
         self._payloads = payloads
         self._functions = functions
         self._values = values
-        self._loop = asyncio.get_running_loop()
         self._drafts: dict[Incarnation, _Draft] = {}
         self._sent: dict[Incarnation, SentFunctions] = {}
         self._there: dict[Incarnation, dict[tuple[TaskId, int], str]] = {}
@@ -45,7 +44,7 @@ class Dispatch:
         draft = self._drafts.get(incarnation)
         if draft is None:
             if not self._drafts:
-                self._loop.call_soon(self.flush)
+                at_end_of_turn(self.flush)
             draft = self._drafts[incarnation] = _Draft()
         sent = self._sent.get(incarnation)
         if sent is None:

@@ -1,7 +1,8 @@
 """A zmq socket on an asyncio loop, read through its file descriptor. Knows nothing of what it carries.
 
 zmq's descriptor is edge-triggered: it tells that something changed, once. So every wake-up reads until the
-socket is empty, and every send looks again, since a send can swallow the edge.
+socket is empty, and every send looks again, since a send can swallow the edge. A look costs less than a round of
+the loop, so it is made at once, and what is to be sent at the end of a turn is sent at the end of the read.
 Source: the "ZMQ_FD" entry of zmq_getsockopt(3).
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +28,23 @@ COPY_BELOW = 65_536
 
 FRAMES_OF_A_MESSAGE = 7
 """Identity, delimiter, signature and four parts. What comes behind them may be large and is not copied."""
+
+
+_MORE = int(zmq.DONTWAIT | zmq.SNDMORE)
+_LAST = int(zmq.DONTWAIT)
+_POLLIN = int(zmq.POLLIN)
+"""As plain numbers: arithmetic with zmq's enumerations takes longer than sending a small frame."""
+
+_turn = threading.local()
+
+
+def at_end_of_turn(function: Callable[[], object]) -> None:
+    """Have a function called once what a socket has to read now was handled; outside of a read in the loop's next round."""
+    after: list[Callable[[], object]] | None = getattr(_turn, "after", None)
+    if after is None:
+        asyncio.get_running_loop().call_soon(function)
+    else:
+        after.append(function)
 
 
 class LoopSocket:
@@ -57,14 +76,18 @@ class LoopSocket:
         self._loop = asyncio.get_running_loop()
         self._fd: int = socket.getsockopt(zmq.FD)  # type: ignore[assignment]  # an int for this option
         self._pending = False
+        self._reading = False
         self._loop.add_reader(self._fd, self._read)
         self._look_again()
 
     def send(self, frames: Sequence[Buffer]) -> bool:
         """Send one message. False when the peer takes no more, or is not there."""
         copy = all(len(frame) < COPY_BELOW for frame in frames)
+        send = self.socket.send
         try:
-            self.socket.send_multipart(frames, zmq.DONTWAIT, copy=copy)
+            for frame in frames[:-1]:
+                send(frame, _MORE, copy)
+            send(frames[-1], _LAST, copy)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:
@@ -83,27 +106,47 @@ class LoopSocket:
         self.socket.close(linger=linger)
 
     def _look_again(self) -> None:
+        if not self._pending and not self._reading and self._has_message():
+            self._read_soon()
+
+    def _read_soon(self) -> None:
         if not self._pending:
             self._pending = True
             self._loop.call_soon(self._read_pending)
+
+    def _has_message(self) -> bool:
+        events: int = self.socket.getsockopt(zmq.EVENTS)  # type: ignore[assignment]  # an int for this option
+        return events & _POLLIN != 0
 
     def _read_pending(self) -> None:
         self._pending = False
         self._read()
 
     def _read(self) -> None:
+        self._reading = True
+        after: list[Callable[[], object]] = []
+        _turn.after = after
+        try:
+            self._read_batch()
+        finally:
+            self._reading = False
+            _turn.after = None
+        for function in after:
+            try:
+                function()
+            except Exception:
+                log.exception("what was to follow a message could not be done")
+
+    def _read_batch(self) -> None:
         for _ in range(BATCH):
-            if self.socket.closed:
-                return
             # Asking first is cheaper than the exception of an empty socket.
-            events: int = self.socket.getsockopt(zmq.EVENTS)  # type: ignore[assignment]  # an int for this option
-            if not events & zmq.POLLIN:
+            if self.socket.closed or not self._has_message():
                 return
             try:
                 self._on_frames(self._receive())
             except Exception:
                 log.exception("a message could not be handled; the next ones will be")
-        self._look_again()
+        self._read_soon()
 
     def _receive(self) -> list[Buffer]:
         receive, more = self.socket.recv, self.socket.getsockopt
