@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from msgspec import json
+from msgspec import Raw, json
 
 from nbcluster.client.cellfutures import CellFuture, CellResult, Unsent, combine, error_of
 from nbcluster.client.futures import Future
@@ -202,6 +202,8 @@ class CellRun:
         elif isinstance(event, m.TaskOutput):
             self._keep(event)
         elif isinstance(event, m.TaskDone):
+            for page in pages_of(event):
+                self.handle(page, ())
             self._ended(event)
         self._hand_on(event, buffers)
         if isinstance(event, m.TaskDone) and not self._open and not self.done:
@@ -292,6 +294,21 @@ class CellRun:
             except NotSerializable as error:  # the cell ran; only its value stays behind
                 values[number] = Unsent(number, result.unsent.get("", str(error)))
         self.future.set_result(next(iter(values.values()), None) if self.single else values)
+
+
+def pages_of(done: m.TaskDone) -> list[m.TaskOutput]:
+    """Return what a kernel has handed to a pager, as ``name?`` does, as results: equal ones are shown once."""
+    if done.engine is None or not isinstance(done.outcome, m.Succeeded):
+        return []
+    pages = []
+    for entry in done.outcome.payload:
+        data = entry.get("data")
+        if entry.get("source") != "page" or not isinstance(data, dict):
+            continue
+        shown = {"text/plain": data["text/plain"]} if "text/plain" in data else data
+        content = Raw(json.encode({"data": shown, "metadata": {}, "execution_count": None}))
+        pages.append(m.TaskOutput(done.cell, done.task, done.engine, "execute_result", content))
+    return pages
 
 
 class Runs:

@@ -48,6 +48,15 @@ def test_a_busy_engine_answers_too_and_a_cluster_that_is_not_there_is_no_error(p
     assert inspected(page, "%%distributed --nonsense\nonly_there(")[0] == ""
 
 
+def test_a_question_mark_shows_its_answer_in_the_cell(page):
+    text = page.text("%%distributed\nlen?")
+    assert text.count("Return the number of items in a container") == 1
+    assert "[0,1]" in text
+    page.run("%%distributed 0\ndef twice(x):\n    return 2 * x")
+    [shown] = [said for said in page.run("%%distributed 0\ntwice??") if said["msg_type"] == "display_data"]
+    assert "return" in shown["content"]["data"]["text/plain"]
+
+
 def test_unloading_gives_the_kernel_its_own_inspection_back(page):
     page.run("%unload_ext nbcluster")
     assert page.text("print('do_inspect' in vars(get_ipython().kernel))") == "False\n"
