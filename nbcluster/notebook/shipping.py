@@ -15,8 +15,8 @@ from nbcluster.notebook.reads import names_read
 PATIENCE = 2.0
 """Seconds that an engine has to say what it has; one that is silent is taken to lack everything."""
 
-SAID_FROM = 100 << 10
-"""Bytes from which on it is said how large a value is."""
+SAID_FROM = 4 << 10
+"""Bytes from which on it is said how large a value is: numbers and most functions are smaller."""
 
 _IPYTHONS = re.compile(r"_+|_i+|_i?\d+|_[dio]h|In|Out|get_ipython|exit|quit")
 
@@ -45,8 +45,7 @@ class Shipment:
         for parcel in self.parcels:
             by_engines.setdefault(parcel.engines, []).append(_sized(parcel))
         lines = [
-            f"shipped {', '.join(names)} to {engines_phrase(engines)}"
-            for engines, names in by_engines.items()
+            f"shipped {_listed(names)} to {engines_phrase(engines)}" for engines, names in by_engines.items()
         ]
         return [*lines, *(f"not shipped: {reason}" for reason in self.left.values())]
 
@@ -137,6 +136,11 @@ def failures(sent: Iterable[tuple[str, Any]]) -> list[str]:
             where = f" on {engines_phrase(sorted(errors))}" if errors else ""
             lines.append(f"{name} did not arrive{where}: {reason}")
     return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _sized(parcel: Parcel) -> str:

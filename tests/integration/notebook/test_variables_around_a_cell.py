@@ -138,7 +138,7 @@ def test_ship_sends_what_is_read_and_lacking(page):
         "import math\ndata = bytes(200_000)\ndef fit(d):\n    return len(d) + offset\noffset = 7\nunused = 1"
     )
     text = printed(page.run("%%distributed --ship\nprint(f'{fit(data)}', math.pi > 3, len(In) > 0)"))
-    assert "shipped fit, data (195 KiB), math to engines 0,1\n" in text
+    assert "shipped fit, data (195 KiB) and math to engines 0,1\n" in text
     assert text.count("200007 True True") == 2
     # It is there now; nothing more goes.
     assert "shipped" not in printed(page.run("%%distributed --ship\nprint(fit(data))"))

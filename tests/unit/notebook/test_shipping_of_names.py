@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 from nbcluster.notebook.shipping import names_wanted, plan
@@ -48,8 +49,16 @@ def test_sizes_of_large_values_are_said_and_what_cannot_go_is():
     names = {"data": bytes(8 << 20), "fit": len, "lock": threading.Lock()}
     shipment = plan(list(names), names, {n: {} for n in range(4)})
     first, second = shipment.told()
-    assert first == "shipped data (8 MiB), fit to engines 0-3"
+    assert first == "shipped data (8 MiB) and fit to engines 0-3"
     assert second.startswith("not shipped: 'lock'")
+
+
+def test_how_much_is_said_of_all_but_the_smallest():
+    names = {"small": 1, "some": bytes(5 << 10), "more": bytes(90 << 10)}
+    [told] = plan(list(names), names, {0: {}}).told()
+    assert re.fullmatch(r"shipped small, some \(5\.0\d KiB\) and more \(90(\.\d)? KiB\) to engine 0", told), (
+        told
+    )
 
 
 def test_large_buffers_count_in_the_digest():
