@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from io import BytesIO
 from types import CellType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 import cloudpickle
 
@@ -64,7 +64,9 @@ def captured_by(function: FunctionType) -> dict[str, Any]:
     What it brought from elsewhere (it stands among its builtins) comes along.
     """
     space = function.__globals__
-    brought: dict[str, Any] = function.__builtins__  # type: ignore[attr-defined]  # since Python 3.10
+    brought: dict[str, Any] = cast(
+        "Any", function
+    ).__builtins__  # since Python 3.10, and not in every typeshed
     standard = vars(builtins)
     if isinstance(brought, Lookup):
         brought = brought.names_of(function.__code__)

@@ -39,7 +39,7 @@ _turn = threading.local()
 
 
 def at_end_of_turn(function: Callable[[], object]) -> None:
-    """Have a function called once what a socket has to read now was handled; outside of a read in the loop's next round."""
+    """Have a function called when what a socket has to read now was handled; outside of a read, in the next round."""
     after: list[Callable[[], object]] | None = getattr(_turn, "after", None)
     if after is None:
         asyncio.get_running_loop().call_soon(function)

@@ -237,7 +237,9 @@ def test_a_value_that_cannot_be_pickled_is_named_here(shared: Cluster) -> None:
 
 def test_a_value_that_cannot_be_pickled_is_named_there(shared: Cluster) -> None:
     shared[0].execute("import threading; lock = threading.Lock()", check=True)
-    with pytest.raises(NotSerializable, match="'lock' stays on engine 0: cannot pickle '_thread.lock' object"):
+    with pytest.raises(
+        NotSerializable, match=r"'lock' stays on engine 0: cannot pickle '_thread\.lock' object"
+    ):
         shared[0]["lock"]
     result = shared[0].execute("lock")
     assert result.ok  # the cell ran; only its value stays behind

@@ -180,9 +180,7 @@ def test_a_kernel_that_never_answers_is_given_up(world: Any) -> None:
         "import subprocess; subprocess.run(['sleep', '60'])",
     ],
 )
-def test_a_cancel_interrupts_keeps_the_state_and_hits_nothing_else(
-    shared: Cluster, code: str
-) -> None:
+def test_a_cancel_interrupts_keeps_the_state_and_hits_nothing_else(shared: Cluster, code: str) -> None:
     shared[0]["state"] = "kept"
     others = running(shared, 1)
     took = []
