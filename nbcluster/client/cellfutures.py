@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
+from nbcluster.client.cellnames import with_cells
 from nbcluster.client.futures import Future
 from nbcluster.client.remote import same
 from nbcluster.errors import (
@@ -127,7 +128,7 @@ def error_of(outcome: m.Outcome, engine: EngineNumber | None) -> Exception | Non
         case m.Succeeded():
             return None
         case m.Raised(ename, evalue, traceback):
-            return RemoteError(ename, evalue, traceback, engine)
+            return RemoteError(ename, evalue, with_cells(traceback), engine)
         case m.Lost(reason):
             return EngineLost(reason)
         case m.Cancelled(reason, raised):
@@ -139,7 +140,7 @@ def error_of(outcome: m.Outcome, engine: EngineNumber | None) -> Exception | Non
         case _:
             assert_never(outcome)
     if raised is not None:
-        error.__cause__ = RemoteError(raised.ename, raised.evalue, raised.traceback, engine)
+        error.__cause__ = RemoteError(raised.ename, raised.evalue, with_cells(raised.traceback), engine)
     return error
 
 

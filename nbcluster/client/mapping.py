@@ -16,6 +16,7 @@ from typing import Any
 
 from nbcluster.client.callfutures import CallFuture
 from nbcluster.client.calls import Calls
+from nbcluster.client.cellnames import raised_here
 from nbcluster.client.chunks import ChunkSizer
 from nbcluster.client.fleet import Fleet, is_ready
 from nbcluster.client.futures import SAY_AFTER, say, wait_done
@@ -23,7 +24,6 @@ from nbcluster.client.options import Placement, tasks_of
 from nbcluster.client.progress import Line, line
 from nbcluster.client.remote import Chunk
 from nbcluster.errors import TaskCancelled, UsageError
-from nbcluster.payload.errors import load_exception
 from nbcluster.payload.functions import name_of
 from nbcluster.protocol.outcomes import Threw
 
@@ -236,7 +236,7 @@ class MapRun:
                 return [error] * flight.count
             return error
         if self._return_exceptions:
-            return [load_exception(each, future.engine) if type(each) is Threw else each for each in results]
+            return [raised_here(each, future.engine) if type(each) is Threw else each for each in results]
         return list(results)
 
     def release_ordered(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from nbcluster.client.cellnames import raised_here
 from nbcluster.errors import (
     BY_NAME,
     EngineLost,
@@ -13,7 +14,6 @@ from nbcluster.errors import (
     TaskTimeout,
 )
 from nbcluster.ids import EngineNumber
-from nbcluster.payload.errors import load_exception
 from nbcluster.protocol import outcomes as o
 
 
@@ -32,7 +32,7 @@ def exception_of(outcome: o.CallOutcome, what: str, engine: EngineNumber | None)
         case o.Returned():
             return None
         case o.Threw():
-            error = load_exception(outcome, engine)
+            error = raised_here(outcome, engine)
             return error if isinstance(error, Exception) else RemoteError(outcome.ename, outcome.evalue)
         case o.EngineGone(reason):
             return EngineLost(reason)

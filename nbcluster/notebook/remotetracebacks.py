@@ -17,7 +17,9 @@ _OURS = str(Path(__file__).parent.parent)
 _RED, _GREEN, _BOLD, _RESET = "\x1b[31m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
 _BEGIN = "Traceback (most recent call last):"
 """How Python begins; what IPython draws has no colon there."""
-_FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<where>.+))?$')
+_FRAME = re.compile(
+    r'^\s*(?:File "(?P<file>[^"]+)"|(?P<cell>(?:Cell )?In\b.*?)), line (?P<line>\d+)(?:, in (?P<where>.+))?$'
+)
 _LAST = re.compile(r"^(?P<name>[A-Za-z_][\w.]*)(?P<rest>: .*)?$")
 
 NameCell = Callable[[str], str]
@@ -105,7 +107,7 @@ def without_ours(trace: TracebackType | None) -> TracebackType | None:
 
 def _drawn(line: str, name_cell: NameCell) -> str:
     if found := _FRAME.match(line):
-        cell = name_cell(found["file"])
+        cell = found["cell"] or name_cell(found["file"])
         where = f", in {found['where']}" if found["where"] else ""
         place = cell or f"File {found['file']}"
         return f"{_GREEN}{place}, line {found['line']}{_RESET}{where}"

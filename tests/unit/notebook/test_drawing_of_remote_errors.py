@@ -50,6 +50,17 @@ def test_the_engine_and_the_cell_of_the_notebook_are_named():
     ]
 
 
+def test_a_cell_that_was_named_before_is_drawn_alike():
+    error = ZeroDivisionError("no")
+    text = (
+        "Traceback (most recent call last):\n  Cell In[7], line 3, in half\n    return\nZeroDivisionError: no"
+    )
+    error.__cause__ = RemoteTraceback(text, 1)
+    lines = engine_lines(error, name_cell)
+    assert "Cell In[7], line 3\x1b[0m, in half" in lines[2]
+    assert lines[2].startswith("\x1b[32mCell")
+
+
 def test_the_same_error_of_several_engines_is_drawn_once():
     group = EngineErrors("half failed on every engine", {0: failed(0), 1: failed(1)})
     text = plain(traceback_lines(group, name_cell))
