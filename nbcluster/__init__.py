@@ -5,6 +5,7 @@ Importing this loads nothing else; names are fetched when they are first used.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +55,17 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'nbcluster' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
+    if _HOMES[name].startswith(("nbcluster.client.", "nbcluster.notebook.")):
+        _prepare_notebook()
     globals()[name] = value
     return value
+
+
+def _prepare_notebook() -> None:
+    """Have errors drawn for people where IPython runs, though nobody may have loaded the extension."""
+    module = sys.modules.get("IPython")
+    if module is not None and hasattr(module, "get_ipython") and module.get_ipython() is not None:
+        import_module("nbcluster.notebook.remotetracebacks").install()
 
 
 def __dir__() -> list[str]:

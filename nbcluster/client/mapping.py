@@ -45,6 +45,10 @@ DRAW_FOR = 0.02
 CANCEL_PATIENCE = 5.0
 
 
+before_input_error: list[Callable[[BaseException], object]] = []
+"""Called with what the input of a map has raised, before it is raised again: a notebook adds how it is drawn."""
+
+
 @dataclass(slots=True)
 class _Flight:
     """A chunk that was sent."""
@@ -258,6 +262,8 @@ class MapRun:
             raise self._over
         if self._input_error is not None and not self.flights and not self.results and not self._parked:
             error, self._input_error = self._input_error, None
+            for prepare in before_input_error:
+                prepare(error)
             raise error
 
     def stop(self, reason: str, over: Exception | None) -> list[CallFuture]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from nbcluster.client.futures import before_raise
+from nbcluster.client.mapping import before_input_error
 from nbcluster.errors import RemoteTraceback
 from nbcluster.notebook.labels import engines_phrase
 
@@ -38,13 +40,31 @@ def mark(error: BaseException) -> None:
         error._render_traceback_ = draw_latest  # type: ignore[attr-defined]  # IPython asks any error for it
 
 
+def mark_own(error: BaseException) -> None:
+    """Have IPython draw an error of the user's own code, which we had called, without our frames."""
+    if not hasattr(error, "_render_traceback_"):
+        error._render_traceback_ = draw_latest  # type: ignore[attr-defined]  # IPython asks any error for it
+
+
+def install() -> None:
+    """Have what is raised in this process drawn so, whether the extension is loaded or not."""
+    for hooks, hook in ((before_raise, mark), (before_input_error, mark_own)):
+        if hook not in hooks:
+            hooks.append(hook)
+
+
 def draw_latest() -> list[str]:
     """Return the lines of the error that IPython shows now."""
     from IPython.core.getipython import get_ipython
 
     shell, error = get_ipython(), sys.last_value
-    if shell is None or error is None or not is_remote(error):
+    if shell is None or error is None:
         return traceback.format_exception(error)
+    if not is_remote(error):
+        drawn = shell.InteractiveTB.structured_traceback(
+            type(error), error, without_ours(error.__traceback__)
+        )
+        return list(drawn)
     return [*local_lines(shell, error), *engine_lines(error, cells_of(shell))]
 
 

@@ -133,6 +133,26 @@ def test_what_a_call_raises_is_one_traceback_without_our_frames(page):
     assert "line 3, in half" in text
 
 
+def test_errors_of_a_map_show_no_frames_of_ours(page):
+    page.run("def half(x):\n    return x / 0\ndef items():\n    yield 1\n    raise KeyError('mine')")
+    for loaded in (True, False):
+        if not loaded:
+            page.run("%unload_ext nbcluster")  # as where somebody has imported Cluster alone
+        text = error_of(page.run("for y in cluster.map(half, range(5)):\n    print(y)", fails=True))
+        assert "----> 1 for y in cluster.map(half, range(5)):" in text
+        assert re.search(r"Cell In\[\d+\], line 2, in half\n", text)
+        assert "nbcluster/" not in text
+        assert "failed resolving arguments" not in text
+        text = error_of(page.run("list(cluster.map(abs, items()))", fails=True))
+        assert "----> 1 list(cluster.map(abs, items()))" in text
+        assert "----> 5     raise KeyError('mine')" in text
+        assert text.endswith("KeyError: 'mine'")
+        assert "nbcluster/" not in text
+        text = error_of(page.run("cluster.submit(half, 1).result()", fails=True))
+        assert "nbcluster/" not in text
+    page.run("%load_ext nbcluster")
+
+
 def test_a_name_that_a_call_lacks_is_told_where_it_is(page):
     text = error_of(page.run("lacking = 1\ncluster.submit(eval, 'lacking').result()", fails=True))
     assert "The notebook has 'lacking': cluster[:].push({'lacking': lacking}) binds it" in text
