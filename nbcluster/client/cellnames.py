@@ -16,7 +16,9 @@ from nbcluster.protocol.outcomes import Threw
 
 _COLOUR = r"(?:\x1b\[[0-9;]*m)*"
 _PYTHONS = re.compile(r'^(?P<margin>[\s|+]*)File "(?P<file>[^"\n]+)"(?=, line \d)')
-_IPYTHONS = re.compile(rf"^File (?P<colour>{_COLOUR})(?P<file>[^\s\x1b:]+):(?P<line>\d+)")
+_IPYTHONS = re.compile(
+    rf"^(?P<before>{_COLOUR})File (?P<colour>{_COLOUR})(?P<file>[^\s\x1b:]+):(?P<line>\d+)"
+)
 
 
 def cell_of(file: str) -> str:
@@ -42,5 +44,9 @@ def _named(line: str) -> str:
         return f"{found['margin']}{cell}{line[found.end() :]}" if cell else line
     if found := _IPYTHONS.match(line):
         cell = cell_of(found["file"])
-        return f"{found['colour']}{cell}, line {found['line']}{line[found.end() :]}" if cell else line
+        return (
+            f"{found['before']}{found['colour']}{cell}, line {found['line']}{line[found.end() :]}"
+            if cell
+            else line
+        )
     return line

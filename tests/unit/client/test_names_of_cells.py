@@ -62,12 +62,16 @@ def test_what_a_kernel_has_drawn_names_the_cells_of_shipped_functions(shell: Int
     file = shell.compile.cache("def half(x):\n    return x / 0\n", 7)
     drawn = (
         "Cell \x1b[32mIn[9], line 2\x1b[0m",
-        f"File \x1b[32m{file}:2\x1b[39m, in half(x)",
-        "File \x1b[32m/home/me/lib.py:8\x1b[39m, in deeper()",
+        f"\x1b[36mFile \x1b[39m\x1b[32m{file}:2\x1b[39m, in half(x)\n      1 def half(x):",
+        "\x1b[36mFile \x1b[39m\x1b[32m/home/me/lib.py:8\x1b[39m, in deeper()",
     )
     told = error_of(m.Raised("ZeroDivisionError", "division by zero", drawn), ENGINE)
     assert isinstance(told, RemoteError)
-    assert told.traceback == (drawn[0], "\x1b[32mCell In[7], line 2\x1b[39m, in half(x)", drawn[2])
+    assert told.traceback == (
+        drawn[0],
+        "\x1b[36m\x1b[39m\x1b[32mCell In[7], line 2\x1b[39m, in half(x)\n      1 def half(x):",
+        drawn[2],
+    )
 
 
 def test_without_a_notebook_nothing_is_renamed() -> None:
