@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator
 from typing import Any, NoReturn
 
 from nbcluster.client import callbacks
+from nbcluster.engine.lending import Waker, lender_here
 from nbcluster.errors import NotSerializable, TaskCancelled, UsageError
 
 log = logging.getLogger(__name__)
@@ -145,23 +146,35 @@ class Future(concurrent.futures.Future[Any]):
         self._wait(timeout)
 
     def _wait(self, timeout: float | None) -> None:
-        condition = self._condition
         until = None if timeout is None else time.monotonic() + timeout
         if timeout is None or timeout > SAY_AFTER:
-            with condition:
-                if self._state == FINISHED or condition.wait(SAY_AFTER):
-                    return
+            if self._ends_within(SAY_AFTER):
+                return
             why = self._why_waiting()
             if self._state != FINISHED:  # asking why took a while
                 say(f"waiting for {why}")
+        if not self._ends_within(None if until is None else until - time.monotonic()):
+            raise TimeoutError(
+                f"gave up after waiting {timeout:g} s for {self.what}, which goes on ({self.status})"
+            )
+
+    def _ends_within(self, seconds: float | None) -> bool:
+        condition = self._condition
+        lender = lender_here()
+        if lender is None:
+            with condition:
+                return bool(condition.wait_for(self.done, seconds))
+        waker = Waker(lender)
         with condition:
-            while self._state != FINISHED:
-                left = None if until is None else until - time.monotonic()
-                if left is not None and left <= 0:
-                    raise TimeoutError(
-                        f"gave up after waiting {timeout:g} s for {self.what}, which goes on ({self.status})"
-                    )
-                condition.wait(left)
+            if self.done():
+                return True
+            self._waiters.append(waker)
+        try:
+            lender.serve(self.done, seconds)
+        finally:
+            with condition:
+                self._waiters.remove(waker)
+        return self.done()
 
     def _refuse_wait_on_its_loop(self) -> None:
         loop = asyncio._get_running_loop()

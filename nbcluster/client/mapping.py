@@ -23,6 +23,7 @@ from nbcluster.client.futures import SAY_AFTER, say, wait_done
 from nbcluster.client.options import Placement, tasks_of
 from nbcluster.client.progress import Line, line
 from nbcluster.client.remote import Chunk
+from nbcluster.engine.lending import Mailbox
 from nbcluster.errors import TaskCancelled, UsageError
 from nbcluster.payload.functions import name_of
 from nbcluster.protocol.outcomes import Threw
@@ -309,7 +310,7 @@ class Map:
     """The results of a map: an iterator. Ctrl-C while it waits cancels what is on its way."""
 
     def __init__(self, make: Callable[[Callable[[], object]], MapRun]) -> None:
-        self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._woken: Mailbox[None] = Mailbox()
         self._run = make(lambda: self._woken.put(None))
         self._results = self._generate()
         until = time.monotonic() + DRAW_FOR

@@ -16,6 +16,7 @@ from nbcluster.client.outbox import Kind
 from nbcluster.client.specs import check_amounts
 from nbcluster.core.model import Engine, EngineState
 from nbcluster.core.targets import Number, Targets, from_python, parse, resolve
+from nbcluster.engine.lending import level_here
 from nbcluster.errors import NoEngines, NotSupported, UsageError, VersionMismatch
 from nbcluster.ids import EngineNumber, TaskId
 from nbcluster.payload.pickling import importable
@@ -155,7 +156,7 @@ class Placement:
         self._targets = ""
         self._friends = ""
         self._pinned = False
-        self._kinds: dict[tuple[str, str, bool], Kind] = {}
+        self._kinds: dict[tuple[str, str, bool, int], Kind] = {}
 
     def kind(self, label: str, function: Callable[..., Any] = len) -> Kind:
         """Return the sort of a call of a function.
@@ -180,7 +181,8 @@ class Placement:
 
     def kind_at(self, targets: str, label: str, *, pinned: bool) -> Kind:
         """Return the sort of a call of a function on given targets."""
-        key = (targets, label, pinned)
+        level = level_here()
+        key = (targets, label, pinned, level)
         kind = self._kinds.get(key)
         if kind is None:
             if len(self._kinds) >= KEPT_KINDS:
@@ -200,6 +202,7 @@ class Placement:
                     pinned,
                     options.quiet,
                     options.keep,
+                    level,
                 )
             )
         return kind

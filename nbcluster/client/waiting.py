@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from nbcluster.client.futures import SAY_AFTER, Future, say
+from nbcluster.engine.lending import Mailbox
 
 
 class Arrivals:
@@ -19,7 +20,7 @@ class Arrivals:
     """
 
     def __init__(self, futures: Sequence[Future]) -> None:
-        self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._done: Mailbox[Future] = Mailbox()
         self.left = 0
         for future in futures:
             self.add(future)

@@ -257,6 +257,8 @@ class CallDesk:
                 for ref in refs:
                     self.dispatch.ended(engine.incarnation, ref.task, ref.attempt)
                 self._step(inputs.CallsGivenBack(engine.number, engine.incarnation, refs), None)
+            case t.Lends(level):
+                self._step(inputs.EngineLends(engine.number, engine.incarnation, level), None)
             case t.Printed(task, attempt, output):
                 self._printed(engine, task, attempt, output)
             case t.Reported(task, attempt, values):

@@ -92,7 +92,7 @@ class Picture:
         task = self._scheduler.tasks.get(engine.running) if engine.running is not None else None
         if task is not None:
             return _first_line(task), process.running_since(task.id) if process is not None else None
-        call = next(iter(engine.inflight.values()), None)
+        call = next(iter((*engine.suspended.values(), *engine.inflight.values())), None)
         if call is None:
             return None, None
         kept = self._calls.kept(call.id)

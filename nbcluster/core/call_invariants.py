@@ -47,7 +47,7 @@ def _places(scheduler: Scheduler) -> dict[TaskId, list[tuple[str, object]]]:
     """Where each call is."""
     places: dict[TaskId, list[tuple[str, object]]] = {}
     for number, engine in scheduler.engines.items():
-        for name in engine.inflight:
+        for name in (*engine.inflight, *engine.suspended):
             places.setdefault(name, []).append(("in flight", number))
         for item in engine.lane:
             if isinstance(item, Call):
@@ -105,32 +105,52 @@ def _check_needs(scheduler: Scheduler, call: Call, name: str) -> None:
 
 def _check_inflight(scheduler: Scheduler, engine: Engine) -> None:
     name = f"engine {engine.number}"
+    suspended = list(engine.suspended.values())
+    assert all(call.kind.level <= engine.level for call in suspended), f"{name} wrongly suspends {suspended}"
+    assert all(call.kind.level > engine.level for call in engine.inflight.values()), (
+        f"{name} waits at level {engine.level} and has {engine.inflight} in flight"
+    )
+    _check_sent(scheduler, engine, name)
     calls = list(engine.inflight.values())
     assert is_up(engine) or not calls, f"{name} is {engine.state.value} and has {calls} in flight"
-    for call in calls:
-        assert scheduler.calls.get(call.id) is call, f"{name} has {call.id} in flight, which is forgotten"
-        assert call.state in _SENT, f"{name} has {call.id} in flight, which is {call.state.value}"
-    assert len(calls) <= AHEAD_MOST, f"{name} has {len(calls)} calls in flight"
+    assert sum(not call.begun for call in calls) <= AHEAD_MOST, f"{name} has {len(calls)} calls in flight"
     load = sum(call.expected for call in calls)
     assert abs(engine.load - load) < 1e-6, f"{name} has a load of {engine.load}, not {load}"
-    assert engine.stuck == sum(call.state is TaskState.GIVEN_UP for call in calls), (
-        f"{name} miscounts stuck calls"
-    )
     assert engine.alone == any(call.kind.alone for call in calls), (
         f"{name} has the wrong mark for time limits"
     )
-    assert not (engine.alone and len(calls) > 1), f"{name} has {calls} in flight, and one has a time limit"
+    levels = {call.kind.level for call in calls}
+    assert not (engine.alone and len(calls) > 1 and len(levels) == 1), (
+        f"{name} has {calls} in flight, and one has a time limit"
+    )
     assert (engine.number in scheduler.ledger.laden) == (len(calls) > 1), f"{name} is wrongly listed as laden"
-    open_to_calls = is_up(engine) and engine.can_call and engine.running is None and not engine.stuck
+    is_free = engine.running is None or engine.level >= 0
+    open_to_calls = is_up(engine) and engine.can_call and is_free and not engine.stuck
+    lane = [item for item in engine.lane if engine.level < 0 or _may_begin(engine, item)]
     if engine.accepts:
         assert open_to_calls, f"{name} takes calls and should not"
-        assert not engine.lane, f"{name} takes calls while others wait for it: {list(engine.lane)}"
-    if open_to_calls and not calls and not engine.lane:
+        assert not lane, f"{name} takes calls while others wait for it: {lane}"
+    if open_to_calls and not calls and not lane:
         assert engine.accepts, f"{name} is free and takes no calls"
-        ready = [kind for kind in engine.kinds if kind.ready.size]
+        ready = [kind for kind in engine.kinds if kind.ready.size and kind.level > engine.level]
         assert not ready, f"{name} is idle while calls are ready: {ready}"
     if is_up(engine) and not calls and engine.running is None:
-        assert not engine.lane, f"{name} is idle while {list(engine.lane)} wait for it"
+        assert not lane, f"{name} is idle while {lane} wait for it"
+
+
+def _may_begin(engine: Engine, item: Task | Call) -> bool:
+    """Whether something of its lane may begin on an engine on which something waits."""
+    return item.kind.level > engine.level if isinstance(item, Call) else item.order.live
+
+
+def _check_sent(scheduler: Scheduler, engine: Engine, name: str) -> None:
+    calls = [*engine.inflight.values(), *engine.suspended.values()]
+    for call in calls:
+        assert scheduler.calls.get(call.id) is call, f"{name} has {call.id} in flight, which is forgotten"
+        assert call.state in _SENT, f"{name} has {call.id} in flight, which is {call.state.value}"
+    assert engine.stuck == sum(call.state is TaskState.GIVEN_UP for call in calls), (
+        f"{name} miscounts stuck calls"
+    )
 
 
 def _check_values(scheduler: Scheduler, engine: Engine) -> None:

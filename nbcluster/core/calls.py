@@ -12,10 +12,11 @@ from nbcluster.core.inputs import (
     CallsAnswered,
     CallsGivenBack,
     CallsHaveBegun,
+    EngineLends,
     SubmitCallOrders,
 )
 from nbcluster.core.ledger import Ledger
-from nbcluster.core.model import MOVES, Call, Engine, EngineState, StopCause, TaskState
+from nbcluster.core.model import MOVES, Call, Engine, EngineState, StopCause, TaskState, sent_to
 from nbcluster.ids import ClientId
 from nbcluster.protocol.outcomes import (
     CallOutcome,
@@ -147,7 +148,9 @@ def draw_consequences(ledger: Ledger) -> None:
 # -- engines speak ----------------------------------------------------------------------------
 
 
-def _speaker(ledger: Ledger, fact: CallsHaveBegun | CallsAnswered | CallsGivenBack) -> Engine | None:
+def _speaker(
+    ledger: Ledger, fact: CallsHaveBegun | CallsAnswered | CallsGivenBack | EngineLends
+) -> Engine | None:
     """The engine that says it, if it is still in that life."""
     engine = ledger.engines.get(fact.engine)
     return engine if engine is not None and engine.incarnation == fact.incarnation else None
@@ -159,7 +162,7 @@ def begun(ledger: Ledger, fact: CallsHaveBegun) -> None:
     if engine is None:
         return
     for task, attempt in ((ref.task, ref.attempt) for ref in fact.calls):
-        call = engine.inflight.get(task)
+        call = sent_to(engine, task)
         if call is None or call.attempt != attempt or call.begun or call.state is TaskState.GIVEN_UP:
             continue
         call.begun = True
@@ -174,9 +177,8 @@ def answered(ledger: Ledger, fact: CallsAnswered) -> None:
     engine = _speaker(ledger, fact)
     if engine is None:
         return
-    inflight = engine.inflight
     for result in fact.results:
-        call = inflight.get(result.task)
+        call = sent_to(engine, result.task)
         if call is None or call.attempt != result.attempt:
             continue
         _leave(ledger, engine, call)
@@ -242,7 +244,7 @@ def given_back(ledger: Ledger, fact: CallsGivenBack) -> None:
     if engine is None:
         return
     for ref in fact.calls:
-        call = engine.inflight.get(ref.task)
+        call = sent_to(engine, ref.task)
         if call is None or call.attempt != ref.attempt:
             continue
         _leave(ledger, engine, call)
@@ -259,9 +261,13 @@ def given_back(ledger: Ledger, fact: CallsGivenBack) -> None:
 def _leave(ledger: Ledger, engine: Engine, call: Call) -> None:
     """Take a call out of what an engine has in flight."""
     inflight = engine.inflight
-    del inflight[call.id]
+    was_suspended = engine.suspended.pop(call.id, None) is not None
+    if not was_suspended:
+        del inflight[call.id]
     left = len(inflight)
-    if left > 1:
+    if was_suspended:
+        pass  # what was sent for the time of its wait goes on
+    elif left > 1:
         engine.load -= call.expected
     elif left:
         engine.load -= call.expected
@@ -270,6 +276,7 @@ def _leave(ledger: Ledger, engine: Engine, call: Call) -> None:
         engine.load = 0.0
         engine.alone = False
     if call.kind.alone:
+        engine.alone = any(other.kind.alone for other in inflight.values())
         values.clear_timer(ledger, call)
     if call.state is TaskState.GIVEN_UP:
         engine.stuck -= 1
@@ -281,9 +288,20 @@ def _leave(ledger: Ledger, engine: Engine, call: Call) -> None:
 def rest(ledger: Ledger, engine: Engine) -> None:
     """An engine has less to do than before."""
     ledger.hungry.add(engine.number)
-    if not engine.inflight and engine.running is None and engine.state is EngineState.BUSY:
+    if (
+        not (engine.inflight or engine.suspended)
+        and engine.running is None
+        and engine.state is EngineState.BUSY
+    ):
         engine.state = EngineState.IDLE
         ledger.show(engine)
+
+
+def lends(ledger: Ledger, fact: EngineLends) -> None:
+    """What runs on an engine waits for calls, or does no more."""
+    engine = _speaker(ledger, fact)
+    if engine is not None and engine.level != fact.level:
+        dispatch.lend(ledger, engine, fact.level)
 
 
 # -- engines end ------------------------------------------------------------------------------
@@ -294,7 +312,8 @@ def engine_ended(ledger: Ledger, engine: Engine, what: str, *, blame: bool) -> N
 
     Of what was in flight only the first can have begun, so it alone is blamed when the engine died unasked.
     """
-    inflight, engine.inflight = list(engine.inflight.values()), {}
+    inflight = [*engine.inflight.values(), *engine.suspended.values()]
+    engine.inflight, engine.suspended, engine.level = {}, {}, -1
     engine.load, engine.alone, engine.stuck, engine.thief = 0.0, False, 0, None
     engine.accepts = False
     ledger.laden.pop(engine.number, None)

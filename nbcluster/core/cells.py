@@ -98,7 +98,11 @@ def returned(ledger: Ledger, fact: CellReturned) -> None:
         ledger.again(task)
     else:
         ledger.end(task, *_judge(task, fact.outcome))
-    if engine.running is None and not engine.inflight and engine.state is EngineState.BUSY:
+    if (
+        engine.running is None
+        and not (engine.inflight or engine.suspended)
+        and engine.state is EngineState.BUSY
+    ):
         ledger.set_state(engine, EngineState.IDLE)
     elif given_up:
         engine.note = ""

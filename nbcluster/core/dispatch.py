@@ -51,6 +51,10 @@ def _feed(ledger: Ledger, engine: Engine) -> None:
     if not is_up(engine):
         return
     while (item := _first(ledger, engine)) is not None:
+        if engine.level >= 0:
+            if not _feed_nested(ledger, engine):
+                return
+            break
         if isinstance(item, Call):
             if engine.running is not None or engine.stuck or not has_room(engine, item.kind):
                 return
@@ -64,13 +68,28 @@ def _feed(ledger: Ledger, engine: Engine) -> None:
             if item.bound is None:
                 ledger.held_back.add(engine.number)
             return
-    engine.accepts = engine.can_call and engine.running is None and not engine.stuck and not engine.alone
+    is_free = engine.running is None or engine.level >= 0
+    engine.accepts = engine.can_call and is_free and not engine.stuck and not engine.alone
     if engine.accepts:
         for kind in engine.kinds:
             if has_room(engine, kind):
                 kind.offer(engine.load, engine.number)
                 if kind.ready.size:
                     ledger.fed[kind] = None
+
+
+def _feed_nested(ledger: Ledger, engine: Engine) -> bool:
+    """Give an engine on which something waits what is bound to it and may run on top; False when that has no room."""
+    for item in list(engine.lane):
+        if not isinstance(item, Call):
+            if item.order.live:
+                ledger.run(item, engine)
+        elif item.kind.level > engine.level:
+            if engine.stuck or not has_room(engine, item.kind):
+                return False
+            engine.lane.discard(item)
+            _send(ledger, item, engine)
+    return True
 
 
 def _first(ledger: Ledger, engine: Engine) -> Task | Call | None:
@@ -92,6 +111,8 @@ def _first(ledger: Ledger, engine: Engine) -> Task | Call | None:
 
 def has_room(engine: Engine, kind: Kind) -> bool:
     """Whether one call more, of this kind, would not be too much to have in flight."""
+    if kind.level <= engine.level:
+        return False
     inflight = len(engine.inflight)
     if not inflight:
         return True
@@ -142,7 +163,9 @@ def _takes(ledger: Ledger, engine: Engine, kind: Kind) -> bool:
 def _must_drain(ledger: Ledger, engine: Engine, kind: Kind) -> bool:
     """Whether a call with a time limit, which needs an engine that has nothing else, goes before those of a kind."""
     return bool(kind.ready.size) and any(
-        other.ready.key() < kind.ready.key() for other in ledger.limited if engine.number in other.engines
+        other.ready.key() < kind.ready.key()
+        for other in ledger.limited
+        if engine.number in other.engines and other.level > engine.level
     )
 
 
@@ -238,7 +261,13 @@ def share(ledger: Ledger, engine: Engine) -> None:
         return
     for number in behind.kind.engines:
         other = ledger.engines.get(number)
-        if other is not None and other.accepts and not other.inflight:
+        if (
+            other is not None
+            and other.accepts
+            and not other.inflight
+            and other is not engine
+            and behind.kind.level > other.level
+        ):
             _rob(ledger, engine, other)
             return
 
@@ -268,12 +297,40 @@ def _rob_for(ledger: Ledger, thief: Engine) -> None:
 def _rob(ledger: Ledger, victim: Engine, thief: Engine) -> bool:
     """Take back the later half of what has not begun, if that is worth it."""
     calls = list(victim.inflight.values())
-    movable = [call for call in calls[1:] if _is_movable(call) and thief.number in call.kind.engines]
+    movable = [call for call in calls[1:] if _is_movable(call) and _may_take(thief, call)]
     if not movable or (sum(call.expected for call in movable) <= WORTH_TAKING and not calls[0].begun):
         return False
     _recall(ledger, victim, movable[len(movable) // 2 :])
     victim.thief = thief.number
     return True
+
+
+def _may_take(thief: Engine, call: Call) -> bool:
+    return thief.number in call.kind.engines and call.kind.level > thief.level
+
+
+def lend(ledger: Ledger, engine: Engine, level: int) -> None:
+    """From now on an engine begins only calls that are nested deeper than `level`."""
+    is_deeper, engine.level = level > engine.level, level
+    sent = {**engine.suspended, **engine.inflight}
+    engine.suspended = {task: call for task, call in sent.items() if call.kind.level <= level}
+    inflight = engine.inflight = {task: call for task, call in sent.items() if call.kind.level > level}
+    engine.load = sum(call.expected for call in inflight.values())
+    engine.alone = any(call.kind.alone for call in inflight.values())
+    if len(inflight) > 1:
+        ledger.laden[engine.number] = None
+    else:
+        ledger.laden.pop(engine.number, None)
+    if is_deeper:
+        # They cannot begin before the wait is over: others may have them.
+        back = [call for call in engine.suspended.values() if _is_movable(call)]
+    elif engine.running is not None and level < 0:
+        back = [call for call in inflight.values() if _is_movable(call) or call.kind.alone]
+    else:
+        # What waited goes on, for who knows how long, and time limits count from the sending on.
+        back = [call for call in inflight.values() if call.kind.alone]
+    _recall(ledger, engine, [c for c in back if c.state is TaskState.RUNNING and not (c.begun or c.recalled)])
+    ledger.hungry.add(engine.number)
 
 
 def _recall(ledger: Ledger, engine: Engine, calls: list[Call]) -> None:

@@ -48,7 +48,7 @@ def _place(ledger: Ledger, options: CallOptions) -> Place:
     wanted = targets.parse(options.targets)
     alone = options.timeout is not None
     resources = frozenset(options.resources.items())
-    known = ledger.kinds.get((wanted.text, resources, alone))
+    known = ledger.kinds.get((wanted.text, resources, alone, options.level))
     by_name = not any(isinstance(part, targets.Number | targets.Span) for part in wanted.parts)
     if known is not None and known.engines and by_name:
         return Place(known, None)
@@ -57,13 +57,15 @@ def _place(ledger: Ledger, options: CallOptions) -> Place:
         _refuse_unable(ledger, options, numbers)
     if targets.is_by_position(wanted):
         wanted = targets.parse(",".join(str(number) for number in numbers))
-    kind = _kind(ledger, (wanted.text, resources, alone), wanted, options)
+    kind = _kind(ledger, (wanted.text, resources, alone, options.level), wanted, options)
     return Place(kind, numbers[0] if options.pinned else None)
 
 
 def _refuse_malformed(options: CallOptions) -> None:
     if options.timeout is not None and not 0 < options.timeout < inf:
         raise UsageError(f"the timeout of {options.timeout} s cannot be: it is a number of seconds above 0")
+    if options.level < 0:
+        raise UsageError(f"a call cannot be nested {options.level} deep")
     if options.retries < 0:
         raise UsageError(f"{options.retries} retries cannot be: the number of retries is 0 or more")
     check_resources(options.resources)

@@ -151,7 +151,8 @@ def _why_ready(scheduler: Scheduler, call: Call) -> str:
 
 def _behind(scheduler: Scheduler, call: Call) -> str:
     assert call.engine is not None, f"call {call.id} was sent nowhere"
-    before = list(scheduler.engines[call.engine].inflight).index(call.id)
+    engine = scheduler.engines[call.engine]
+    before = [*engine.suspended, *engine.inflight].index(call.id)
     return f" behind {_count(before)}" if before else " and is the first there"
 
 

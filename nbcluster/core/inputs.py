@@ -168,6 +168,14 @@ class CallsGivenBack(Struct, frozen=True, tag=True):
     calls: tuple[CallRef, ...]
 
 
+class EngineLends(Struct, frozen=True, tag=True):
+    """What runs there waits, and calls that are nested deeper than `level` can begin; -1: it waits no more."""
+
+    engine: EngineNumber
+    incarnation: Incarnation
+    level: int
+
+
 class ReleaseCalls(Struct, frozen=True, tag=True):
     """A client holds these Futures no longer. A value goes when its task has ended and nobody needs it."""
 
@@ -190,6 +198,7 @@ Fact = (
     | CallsHaveBegun
     | CallsAnswered
     | CallsGivenBack
+    | EngineLends
 )
 Order = (
     SubmitTasks

@@ -34,9 +34,11 @@ def check(scheduler: Scheduler) -> None:
 def _check_engine(scheduler: Scheduler, engine: Engine) -> None:
     name = f"engine {engine.number}"
     busy = engine.state is EngineState.BUSY
-    at_work = engine.running is not None or bool(engine.inflight)
+    at_work = engine.running is not None or bool(engine.inflight or engine.suspended)
     assert busy == at_work, f"{name} is {engine.state.value}, runs {engine.running} and {engine.inflight}"
-    assert engine.running is None or not engine.inflight, f"{name} runs a cell and {engine.inflight}"
+    nested = all(call.kind.level > 0 for call in engine.inflight.values())
+    assert engine.running is None or nested, f"{name} runs a cell and {engine.inflight}"
+    assert engine.running is None or not engine.suspended, f"{name} runs a cell and {engine.suspended}"
     assert is_up(engine) or not engine.beside, f"{name} is {engine.state.value} and runs {engine.beside}"
     for task_id in (*engine.beside, *([] if engine.running is None else [engine.running])):
         task = scheduler.tasks.get(task_id)

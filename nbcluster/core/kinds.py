@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 _NONE = (float("inf"), EngineNumber(-1))
 
-KindKey = tuple[str, frozenset[tuple[str, float]], bool]
+KindKey = tuple[str, frozenset[tuple[str, float]], bool, int]
+"""Targets, resources, whether there is a time limit, and how deep they are nested."""
 
 
 class Kind:
@@ -28,13 +29,15 @@ class Kind:
         What an engine must have.
     alone : bool
         Its calls have a time limit: each is sent to an engine that has nothing in flight.
+    level : int
+        How deep its calls are nested: an engine that waits takes only what is deeper than what waits.
     ready : FairLine of Call
         Those that wait for any of the engines.
     engines : dict of EngineNumber to None
         Those that may run them, now or once they are up.
     """
 
-    __slots__ = ("_takers", "alone", "engines", "key", "listed", "ready", "resources", "targets")
+    __slots__ = ("_takers", "alone", "engines", "key", "level", "listed", "ready", "resources", "targets")
 
     def __init__(
         self, key: KindKey, targets: Targets, resources: dict[str, float], alone: bool, turns: Turns
@@ -43,6 +46,7 @@ class Kind:
         self.targets = targets
         self.resources = resources
         self.alone = alone
+        self.level = key[3]
         self.ready: FairLine[Call] = FairLine(turns)
         self.engines: dict[EngineNumber, None] = {}
         self.listed = True

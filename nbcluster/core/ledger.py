@@ -60,7 +60,7 @@ class Ledger:
         """The call that each key holds."""
         self.kinds: dict[KindKey, Kind] = {}
         self.turns = Turns()
-        self.no_kind = Kind(("", frozenset(), False), targets.parse(""), {}, False, self.turns)
+        self.no_kind = Kind(("", frozenset(), False, 0), targets.parse(""), {}, False, self.turns)
         """That of calls which no engine can run."""
         self.means = Means()
         self.outbox = Outbox()

@@ -198,6 +198,10 @@ class Engine:
     """What is in flight has a time limit, so nothing is sent behind it."""
     stuck: int = 0
     """How many of them were given up."""
+    level: int = -1
+    """What runs there waits: it begins calls that are nested deeper than this; -1 when nothing waits."""
+    suspended: dict[TaskId, Call] = field(default_factory=dict)
+    """Calls that were sent and are not deeper: those that wait there, and what was sent before they did."""
     accepts: bool = False
     """Calls that may run anywhere may come here: it is up, and nothing else has to go first."""
     kinds: list[Kind] = field(default_factory=list)
@@ -263,6 +267,11 @@ def has(engine: Engine, resources: Mapping[str, float]) -> bool:
     """Whether the engine has at least these resources."""
     own = engine.spec.resources
     return all(own.get(name, 0.0) >= amount for name, amount in resources.items())
+
+
+def sent_to(engine: Engine, task: TaskId) -> Call | None:
+    """A call that was sent to an engine and has not been answered."""
+    return engine.inflight.get(task) or engine.suspended.get(task)
 
 
 def could_call(engine: Engine) -> bool:

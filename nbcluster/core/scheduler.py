@@ -18,6 +18,7 @@ from nbcluster.core.inputs import (
     CellReturned,
     ClientLeft,
     EngineDied,
+    EngineLends,
     EngineReady,
     Input,
     ReleaseCalls,
@@ -64,7 +65,7 @@ class Scheduler:
     def running(self) -> int:
         """How many tasks engines are at, also those that were given up. Of the calls sent to one it is at the first."""
         return sum(
-            (engine.running is not None) + len(engine.beside) + bool(engine.inflight)
+            (engine.running is not None) + len(engine.beside) + bool(engine.inflight) + len(engine.suspended)
             for engine in self.engines.values()
         )
 
@@ -78,7 +79,7 @@ class Scheduler:
         engine = self.engines[number]
         if engine.running is not None:
             return title(self.tasks[engine.running].order)
-        return next((call.title for call in engine.inflight.values()), None)
+        return next((call.title for call in (*engine.suspended.values(), *engine.inflight.values())), None)
 
     def step(self, input: Input) -> list[Effect]:
         """Take one fact or order.
@@ -138,6 +139,8 @@ class Scheduler:
                 calls.answered(ledger, input)
             case CallsGivenBack():
                 calls.given_back(ledger, input)
+            case EngineLends():
+                calls.lends(ledger, input)
             case ReleaseCalls(client, tasks):
                 values.release(ledger, client, tasks)
             case ReleaseKey(key):

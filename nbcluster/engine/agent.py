@@ -35,6 +35,7 @@ from nbcluster.protocol.tasks import (
     CallsReturned,
     DropValues,
     GaveBack,
+    Lends,
     Printed,
     Reported,
     RunCalls,
@@ -112,6 +113,7 @@ class Agent(threading.Thread):
         self._told_begun: RunningCall | None = None
         self._hurried = False
         self._spoke = 0.0
+        self._level = -1
         self._stop = _Stop()
         self._closing = False
         self._main = threading.main_thread().ident or 0
@@ -144,6 +146,13 @@ class Agent(threading.Thread):
         self._hurried = True
         self._link.wake()
 
+    def lend(self, call: RunningCall | None, level: int) -> None:
+        """Say that what runs waits for calls, and which may run on top of it."""
+        if call is not None and call is not self._told_begun:
+            self._tell_begun(call)
+        self._level = level
+        self._link.send(Lends(level))
+
     # -- the thread --------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -173,6 +182,8 @@ class Agent(threading.Thread):
 
     def _greet(self) -> None:
         self._link.send(AgentHello(Incarnation(self._incarnation), os.getpid(), platform.python_version()))
+        if self._level >= 0:
+            self._link.send(Lends(self._level))
 
     def _patience(self) -> float | None:
         call = self.runner.running
@@ -233,10 +244,10 @@ class Agent(threading.Thread):
         self.send_results()
         for ref in refs:
             name = name_of(ref)
-            if self._interrupts.running == name:
-                self.runner.stop_name = name
-                self._interrupts.aim_at_call(name, self._signal)
-                self._stop = _Stop(name, time.monotonic())
+            if self._interrupts.is_here(name):
+                self.runner.stop_names.add(name)
+                if self._interrupts.aim_at_call(name, self._signal):
+                    self._stop = _Stop(name, time.monotonic())
 
     def _signal(self) -> None:
         signal.pthread_kill(self._main, signal.SIGINT)

@@ -15,7 +15,7 @@ from typing import Any
 
 import cloudpickle
 
-from nbcluster.engine import context
+from nbcluster.engine import context, lending
 from nbcluster.engine.agent import Agent
 from nbcluster.engine.answers import Answers
 from nbcluster.engine.link import TaskLink
@@ -75,8 +75,10 @@ def start(kernel: Any) -> Agent | None:
         agent.send_results,
         agent.hurry,
         on_sigint,
+        agent.lend,
     )
     shell.hit_call = runner.take_hit
+    lending.lender = runner.nested
 
     def cell_has_ended() -> None:
         MODULES.look()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 REMEMBERED = 256
 """How many ended cells are remembered, and how many that have been interrupted before they came."""
@@ -28,6 +29,7 @@ class Interrupts:
         self._at_any = False
         self._wanted: str | None = None
         self._pending = False
+        self._beneath: list[_Beneath] = []
         self._ended: deque[str] = deque(maxlen=REMEMBERED)
         self._doomed: deque[str] = deque(maxlen=REMEMBERED)
 
@@ -52,17 +54,28 @@ class Interrupts:
             self._pending = False
 
     def begin_call(self, name: str) -> None:
-        """A call begins: as `begin`, for one that can only be aimed at while it runs."""
+        """A call begins: as `begin`, for one that can only be aimed at while it runs.
+
+        What runs already waits beneath it, and what is aimed at that meanwhile is pending when the call has ended.
+        """
         with self._lock:
-            self._aimed = self._at_any = self._pending = False
-            self._wanted = None
+            if self.running is None:
+                self._aimed, self._wanted = False, None
+            else:
+                owed = self._aimed and self._wanted == self.running
+                self._beneath.append(_Beneath(self.running, self._pending or owed))
+                if not owed:  # else its signal is still to come, and is not for this one
+                    self._aimed, self._wanted = False, None
+            self._at_any = self._pending = False
             self.running = name
 
     def end_call(self) -> bool:
         """The call ended. Whether a signal that was aimed at it is still to be heard, and will be no interrupt."""
         with self._lock:
-            self.running = None
-            self._pending = False
+            self.running, self._pending = None, False
+            if self._beneath:
+                below = self._beneath.pop()
+                self.running, self._pending = below.name, below.is_pending
             return self._aimed
 
     @property
@@ -107,6 +120,8 @@ class Interrupts:
                 self._wanted, self._aimed = cell, True
                 send()
                 return True
+            if self._is_put_off(cell):
+                return False
             if cell not in self._ended and cell not in self._doomed:
                 self._doomed.append(cell)
             return False
@@ -115,10 +130,24 @@ class Interrupts:
         """Interrupt a call if it runs; unlike `aim`, one that does not run is not remembered."""
         with self._lock:
             if self.running != name:
+                self._is_put_off(name)
                 return False
             self._wanted, self._aimed = name, True
             send()
             return True
+
+    def _is_put_off(self, name: str) -> bool:
+        """Whether something waits beneath what runs; it is interrupted when it is on top again."""
+        for below in self._beneath:
+            if below.name == name:
+                below.is_pending = True
+                return True
+        return False
+
+    def is_here(self, name: str) -> bool:
+        """Whether something runs, or waits beneath what does."""
+        with self._lock:
+            return self.running == name or any(below.name == name for below in self._beneath)
 
     def is_unheard(self) -> bool:
         """Whether a signal was sent to what runs and its handler has not been called yet."""
@@ -127,3 +156,11 @@ class Interrupts:
     def aim_at_any(self) -> None:
         """The next signal means whatever runs."""
         self._at_any = True
+
+
+@dataclass
+class _Beneath:
+    """What waits while a call runs on top of it."""
+
+    name: str
+    is_pending: bool

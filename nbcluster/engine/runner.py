@@ -19,6 +19,7 @@ from nbcluster.engine.capture import CallOutput
 from nbcluster.engine.context import RunningCall
 from nbcluster.engine.gate import Gate
 from nbcluster.engine.interrupts import Interrupts
+from nbcluster.engine.nested import Nested
 from nbcluster.engine.waiting import CallQueue, Waiting
 from nbcluster.ids import TaskId
 from nbcluster.protocol.outcomes import CallOutcome, Withdrawn
@@ -44,6 +45,12 @@ class Work(Protocol):
 
     def pack(self, waiting: Waiting, value: Any) -> tuple[CallOutcome, bytes | None]:
         """Pickle the value; return the outcome, and the bytes that ride home with it."""
+
+    def put_aside(self) -> Any:
+        """Let another call be started on top of the one that was; return what `take_up` needs."""
+
+    def take_up(self, aside: Any) -> None:
+        """Go on with the call that was put aside."""
 
     def explain(self, waiting: Waiting, error: BaseException) -> CallOutcome:
         """Return the outcome of a call that raised. Raises nothing."""
@@ -84,11 +91,12 @@ class Runner:
         send: Callable[[], None],
         hurry: Callable[[CallOutput], None],
         on_sigint: Callable[[int, FrameType | None], Any],
+        lend: Callable[[RunningCall | None, int], None] = lambda call, level: None,
     ) -> None:
         self.running: RunningCall | None = None
         """The call that runs now."""
-        self.stop_name = ""
-        """The name of the call that is to be stopped, if it is the one that runs."""
+        self.stop_names: set[str] = set()
+        """The names of calls that are to be stopped, of those that run."""
         self._queue = queue
         self._gate = gate
         self._interrupts = interrupts
@@ -98,10 +106,12 @@ class Runner:
         self._send = send
         self._hurry = hurry
         self._on_sigint = on_sigint
+        self._lend = lend
         self._scheduled = False
         self._exposed = False
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
+        self.nested = Nested(self)
 
     # -- turns -------------------------------------------------------------------------------
 
@@ -110,6 +120,7 @@ class Runner:
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon_threadsafe(self._turn)
+        self.nested.wake()
 
     def go_on(self) -> None:
         """Run what waits, if anything does."""
@@ -144,7 +155,7 @@ class Runner:
         self.running = call
         if signal.getsignal(signal.SIGINT) is not self._on_sigint:
             signal.signal(signal.SIGINT, self._on_sigint)
-        inside = copy_context()
+        inside = self.nested.fresh_context() or copy_context()
         try:
             value = inside.run(self._begin, call, waiting)
         except Exception as error:  # of ours: the call must be answered all the same
@@ -152,6 +163,9 @@ class Runner:
             value = self._work.explain(waiting, error), None
         if not isinstance(value, CoroutineType):
             self._finish(call, *value)
+            return True
+        if self.nested.depth:
+            self._finish(call, *inside.run(self._drive_here, waiting, value))
             return True
         self._await(call, waiting, value, inside)
         return False
@@ -182,7 +196,7 @@ class Runner:
         return packed
 
     def _explain(self, waiting: Waiting, error: BaseException) -> CallOutcome:
-        if self.stop_name == waiting.name and isinstance(error, KeyboardInterrupt):
+        if waiting.name in self.stop_names and isinstance(error, KeyboardInterrupt):
             return Withdrawn(INTERRUPTED)
         return self._work.explain(waiting, error)
 
@@ -191,6 +205,7 @@ class Runner:
         if self._interrupts.end_call():
             self._wait_until_heard()
         self.running = None
+        self.stop_names.discard(call.name)
         output = call.output
         output.ended = True
         self._ended(
@@ -257,6 +272,40 @@ class Runner:
             return KeyboardInterrupt().with_traceback(error.__traceback__)
         return error
 
+    def _drive_here(
+        self, waiting: Waiting, coroutine: Coroutine[Any, Any, Any]
+    ) -> tuple[CallOutcome, bytes | None]:
+        """Run a coroutine on top of a call that waits, in a loop of its own: the kernel's is beneath."""
+        packed: tuple[CallOutcome, bytes | None] = Withdrawn(INTERRUPTED), None
+        beneath = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        loop = asyncio.new_event_loop()
+        try:
+            try:
+                self._exposed = True
+                if self._interrupts.take_pending():
+                    raise KeyboardInterrupt
+                value = loop.run_until_complete(coroutine)
+                packed = self._work.pack(waiting, value)
+                self._exposed = False
+            except BaseException as error:
+                self._exposed = False
+                packed = self._explain(waiting, error), None
+        except KeyboardInterrupt as error:
+            self._exposed = False
+            packed = self._explain(waiting, error), None
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        coroutine.close()  # where it never came to its first step
+        loop.close()
+        asyncio._set_running_loop(beneath)
+        self._work.end()
+        return packed
+
     # -- interrupts --------------------------------------------------------------------------
 
     def take_hit(self, frame: FrameType | None) -> bool:
@@ -267,6 +316,10 @@ class Runner:
         KeyboardInterrupt
             Where the handler was called in such code.
         """
+        if self.nested.is_serving or (self.nested.depth and not self._exposed):
+            self._interrupts.postpone()
+            self.nested.wake()
+            return True
         if not self._exposed:
             return False
         if self._task is None or _runs_below(frame, self._drive_code):

@@ -117,6 +117,17 @@ class CallQueue:
             self._begin(name)
             return call
 
+    def take_deeper(self, level: int) -> Waiting | None:
+        """Begin the latest call that is nested deeper than `level` and has its inputs; None when there is none."""
+        with self._lock:
+            for name in reversed(self._calls):
+                call = self._calls[name]
+                if call.options.level > level and not call.lacks:
+                    del self._calls[name]
+                    self._begin(name)
+                    return call
+            return None
+
     def is_ready(self) -> bool:
         """Whether `take` would begin a call."""
         with self._lock:

@@ -147,6 +147,15 @@ class CallWork:
             said = f"(its text cannot be had: {type(trouble).__name__})"
             return _sendable(Threw(type(error).__name__, said, unsent=type(trouble).__name__))
 
+    def put_aside(self) -> Any:
+        """Let another call be started on top of the one that was; return what `take_up` needs."""
+        visible, self._visible = self._visible, None
+        return visible
+
+    def take_up(self, aside: Any) -> None:
+        """Go on with the call that was put aside."""
+        self._visible = aside
+
     def end(self) -> None:
         """Let go of what belongs to the call that was started."""
         visible, self._visible = self._visible, None

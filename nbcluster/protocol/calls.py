@@ -51,6 +51,8 @@ class CallOptions(Struct, frozen=True, array_like=True):
     """One of nbcluster's own (push, pull): not in the history, and not what `%debug` opens."""
     keep: bool = False
     """Its value stays on the engine however small it is (put)."""
+    level: int = 0
+    """How deep it is nested: 0, and inside of a call on an engine one more than that."""
 
 
 class CallSpec(Struct, frozen=True, array_like=True, gc=False):

@@ -44,6 +44,8 @@ class RunOptions(Struct, frozen=True, array_like=True):
     namespace: str = ""
     quiet: bool = False
     keep: bool = False
+    level: int = 0
+    """How deep it is nested; see protocol.calls.CallOptions."""
 
 
 class Input(Struct, frozen=True, array_like=True, gc=False):
@@ -187,6 +189,15 @@ class ValueSent(Struct, frozen=True, tag=True):
     missing: str = ""
 
 
+class Lends(Struct, frozen=True, tag=True):
+    """What runs there waits for calls: it begins those that are nested deeper than `level`; -1 when nothing waits.
+
+    That a call has begun is said before its engine lends.
+    """
+
+    level: int
+
+
 class Printed(Struct, frozen=True, tag=True):
     """Output of a call that still runs; what is sent here is not in its CallResult."""
 
@@ -212,7 +223,7 @@ class Answered(Struct, frozen=True, tag=True):
 
 
 FromEngine = (
-    AgentHello | Begun | CallsReturned | GaveBack | SendMe | ValueSent | Printed | Reported | Answered
+    AgentHello | Begun | CallsReturned | GaveBack | Lends | SendMe | ValueSent | Printed | Reported | Answered
 )
 
 

@@ -95,7 +95,7 @@ def test_turns_count_over_several_lines_and_are_forgotten_with_the_last():
 
 
 def test_the_engine_with_least_before_it_is_offered_first_and_offers_do_not_pile_up():
-    kind = Kind(("", frozenset(), False), parse(""), {}, False, Turns())
+    kind = Kind(("", frozenset(), False, 0), parse(""), {}, False, Turns())
     kind.engines = dict.fromkeys(range(3))
     for n in range(1000):
         kind.offer(float(n), n % 3)

@@ -48,6 +48,12 @@ class Steps:
     def end(self) -> None:
         self._step("end")
 
+    def put_aside(self) -> Any:
+        return None
+
+    def take_up(self, aside: Any) -> None:
+        assert aside is None
+
 
 class Lane:
     """A runner on a loop, with the handler that a kernel would have."""
@@ -171,7 +177,7 @@ def test_a_signal_that_was_aimed_is_waited_for_before_the_next_call(lane: Lane) 
 
 def test_a_stopped_call_that_was_interrupted_is_withdrawn(lane: Lane) -> None:
     lane.steps.at["start"] = hit(lane)
-    lane.runner.stop_name = "a/1"
+    lane.runner.stop_names.add("a/1")
     lane.add("a", "b")
     assert lane.run(2) == [Withdrawn("it was interrupted"), Returned(1)]
 
@@ -291,3 +297,69 @@ def test_outcomes_of_other_kinds_pass_through(lane: Lane) -> None:
     lane.steps.explain = lambda waiting, error: rejected  # type: ignore[method-assign]
     lane.add("a")
     assert lane.run(1) == [rejected]
+
+
+# -- calls on top of calls that wait ------------------------------------------------------------
+
+
+def nest(lane: Lane, *names: str, level: int) -> None:
+    """Let calls wait that are nested so deep."""
+    lane.queue.add(
+        Waiting(CallOrder(name, 1, 0, ""), RunOptions(label=name, level=level), ()) for name in names
+    )
+
+
+def test_a_call_that_waits_runs_deeper_ones_on_top_and_no_others(lane: Lane) -> None:
+    seen: list[tuple[str, int]] = []
+    nested = lane.runner.nested
+
+    def start() -> None:
+        call = context.current.get()
+        assert call is not None
+        seen.append((call.task, nested.depth))
+        if call.task == "a":
+            nest(lane, "same", level=0)
+            nest(lane, "deep", level=1)
+            nested.serve(lambda: len(seen) > 1, 5)
+            assert context.current.get() is call
+            assert lane.runner.running is call
+            assert lane.interrupts.running == "a/1"
+
+    lane.steps.at["start"] = start
+    lane.add("a")
+    lane.run(3)
+    assert seen == [("a", 0), ("deep", 1), ("same", 0)]
+    assert [result.task for result in lane.results] == ["deep", "a", "same"]
+
+
+def test_a_stop_of_what_waits_spares_the_call_on_top_and_comes_when_that_has_ended(lane: Lane) -> None:
+    def start() -> None:
+        call = context.current.get()
+        assert call is not None
+        if call.task == "a":
+            nest(lane, "deep", level=1)
+            lane.runner.nested.serve(lambda: False, 5)
+        else:
+            lane.runner.stop_names.add("a/1")
+            assert not lane.interrupts.aim_at_call("a/1", lambda: signal.raise_signal(signal.SIGINT))
+
+    lane.steps.at["start"] = start
+    lane.add("a")
+    assert lane.run(2) == [Returned(1), Withdrawn("it was interrupted")]
+
+
+def test_a_wait_on_top_of_too_many_is_an_error(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nbcluster.engine.nested.DEEPEST", 3)
+
+    def start() -> None:
+        depth = lane.runner.nested.depth
+        if depth < 3:
+            nest(lane, f"deep{depth}", level=depth + 1)
+        lane.runner.nested.serve(lambda: len(lane.results) >= 3 - depth > 0, 5)
+
+    lane.steps.at["start"] = start
+    lane.add("a")
+    first, *others = lane.run(4)
+    assert isinstance(first, Threw)
+    assert first.ename == "UsageError"
+    assert others == [Returned(1)] * 3
