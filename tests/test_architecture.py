@@ -75,7 +75,9 @@ def test_core_and_protocol_are_pure(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.parent.name == "payload"], ids=named)
 def test_payload_knows_no_loop_and_no_kernel(path: Path) -> None:
-    assert imports_of(path) & {"asyncio", "zmq", "IPython", "ipykernel", "time", "random", "subprocess"} == set()
+    assert (
+        imports_of(path) & {"asyncio", "zmq", "IPython", "ipykernel", "time", "random", "subprocess"} == set()
+    )
 
 
 def test_the_import_is_light() -> None:

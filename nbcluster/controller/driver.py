@@ -345,7 +345,9 @@ class Controller:
                 self._start_engine(number, incarnation, spec)
             case effects.StopEngine(number, incarnation):
                 engine = self._scheduler.engines.get(number)
-                busy = engine is not None and (engine.running is not None or bool(engine.inflight or engine.suspended))
+                busy = engine is not None and (
+                    engine.running is not None or bool(engine.inflight or engine.suspended)
+                )
                 self._pool.stop(incarnation, busy=busy or self._is_executing(incarnation))
             case effects.RunCell():
                 self._cells.run(effect, self._scheduler.tasks[effect.task].owner)

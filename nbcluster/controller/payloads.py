@@ -69,7 +69,10 @@ class Payloads:
         """
         self._check(order, buffers)
         self._functions.offer(client, order.functions)
-        runs = [RunOptions(kind.label, kind.namespace, kind.quiet, kind.keep, kind.level) for kind in order.options]
+        runs = [
+            RunOptions(kind.label, kind.namespace, kind.quiet, kind.keep, kind.level)
+            for kind in order.options
+        ]
         taken, rejected, at = [], [], 0
         for spec in order.calls:
             frames = buffers[at : at + len(spec.sizes)] if spec.sizes else ()

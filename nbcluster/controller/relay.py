@@ -30,6 +30,9 @@ COMMS = frozenset({"comm_open", "comm_msg", "comm_close"})
 REMEMBERED_COMM_MESSAGES = 1000
 """Comm messages to engines that are still known as a cause: of the widgets that a callback makes."""
 
+BEHIND_OUTPUT = 0.02
+"""Seconds that a question stays behind, so that what was printed before it is shown before it."""
+
 
 class Relay:
     """Knows which comm is whose and which cell waits for input."""
@@ -152,6 +155,13 @@ class Relay:
         if execution is None or execution.told or execution.client not in self._clients:
             self._pool.interrupt(engine.incarnation, None)
             return
+        # What the cell printed before it asked comes by another socket, and a question stops the drawing.
+        asyncio.get_running_loop().call_later(BEHIND_OUTPUT, self._ask, engine, message)
+
+    def _ask(self, engine: EngineProcess, message: Message) -> None:
+        execution = engine.executions.find(message.parent_id)
+        if execution is None or execution.told:
+            return  # it was interrupted meanwhile
         content = json.decode(message.content)
         self._inputs[execution.task] = (engine, message)
         self._clients.tell(

@@ -131,11 +131,11 @@ class LoopSocket:
         finally:
             self._reading = False
             _turn.after = None
-        for function in after:
-            try:
-                function()
-            except Exception:
-                log.exception("what was to follow a message could not be done")
+            for function in after:
+                try:
+                    function()
+                except Exception:
+                    log.exception("what was to follow a message could not be done")
 
     def _read_batch(self) -> None:
         for _ in range(BATCH):

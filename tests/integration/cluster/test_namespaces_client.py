@@ -51,7 +51,7 @@ def test_cells_and_calls_share_the_names(shared: Cluster) -> None:
     shared[0].execute("z = x * 2", check=True)
     assert shared[0]["z"] == 10
     assert shared[:].apply(lambda a, b: a + b, Ref("x"), 1) == {0: 6, 1: 6}
-    with pytest.raises(NameError, match="name 'nope' is not defined on this engine"):
+    with pytest.raises(NameError, match="name 'nope' is not defined on engine 0"):
         shared[0].apply(abs, Ref("nope"))
 
 
