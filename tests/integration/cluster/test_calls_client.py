@@ -373,12 +373,15 @@ def test_resources_choose_engines(shared: Cluster) -> None:
 
 
 def test_higher_priority_goes_first(shared: Cluster) -> None:
-    blocking = shared.options(on=0).submit(time.sleep, 0.3)
-    order: list[int] = []
+    def hold() -> None:
+        time.sleep(0.5)
+
+    # One runs and one is sent ahead: what comes now waits in the controller.
+    blocking = [shared.options(on=0).submit(hold) for _ in range(2)]
     futures = [shared.options(on=0, priority=priority).submit(time.time) for priority in (0, 5, 1)]
     times = {future.result(DEADLINE): at for at, future in enumerate(futures)}
     order = [times[when] for when in sorted(times)]
-    assert blocking.result(DEADLINE) is None
+    assert gather(blocking) == [None, None]
     assert order == [1, 2, 0]
 
 
