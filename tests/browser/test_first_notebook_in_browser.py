@@ -85,7 +85,7 @@ def test_first_notebook(notebook, interface):
     assert nb.text(5).count("IndexError: list index out of range") == 1
     assert nb.outputs(5).count() == 1
     assert "engines 0-2" in nb.text(5)
-    assert nb.text(5).count("----> 2 data[5]") == 1
+    assert nb.text(5).count("----> 3 data[5]") == 1
     nb.picture(f"first-{interface}-light")
 
     nb.run(6)
