@@ -59,6 +59,10 @@ class NotSupported(NBClusterError):
     """A kernel cannot do what was asked of it."""
 
 
+class ExecutorShutDown(NBClusterError, RuntimeError):
+    """An executor was shut down and takes no calls any more."""
+
+
 class EngineLost(NBClusterError):
     """An engine ended while it ran a task, or before it could."""
 

@@ -10,6 +10,7 @@ from nbcluster.client.attached import AttachedCluster, Key
 from nbcluster.client.calls import Calls
 from nbcluster.client.collecting import as_nest, flatten
 from nbcluster.client.connection import Connection
+from nbcluster.client.executor import Executor
 from nbcluster.client.futures import Future
 from nbcluster.client.mapping import AsyncMap
 from nbcluster.client.namespaces import AsyncNamespace
@@ -175,6 +176,19 @@ class CallingCluster(AttachedCluster):
             on, after, retries, timeout, priority, resources, key, label, namespace, repeatable
         )
         return AsyncSubmitter(Submission(self.calls, self._fleet, options))
+
+    def executor(self) -> Executor:
+        """Return this cluster as a concurrent.futures.Executor; `run_in_executor` of a loop takes it too.
+
+        Its Futures are the cluster's own. `shutdown` ends the executor, and leaves the cluster as it is.
+        `options(...).executor()` returns one whose calls have these options.
+
+        Examples
+        --------
+        >>> await asyncio.get_running_loop().run_in_executor(cluster.executor(), pow, 2, 10)  # doctest: +SKIP
+        1024
+        """
+        return Executor(self.submission)
 
     async def put(self, value: Any, on: Key | None = None) -> Future:
         """Send a value to the cluster; return a Future that takes its place in arguments.

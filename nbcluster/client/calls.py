@@ -27,6 +27,7 @@ from nbcluster.protocol.outcomes import Returned, Withdrawn
 from nbcluster.transport.frames import Buffer
 
 T = TypeVar("T")
+F = TypeVar("F", bound=CallFuture)
 
 CallNotice = c.CallsBegun | c.CallsDone | c.CallOutput | c.CallReport
 
@@ -64,7 +65,7 @@ class Calls:
         self._held: set[CallFuture] = set()
         self._listeners: dict[TaskId, CallListener] = {}
         self._failures: OrderedDict[TaskId, Exception] = OrderedDict()
-        self.packer = Packer((CallFuture,), self._task_of)
+        self.packer = Packer((CallFuture,), self.task_of)
         self._over: NBClusterError | None = UsageError("the cluster is not connected yet; start it first")
 
     def attach(self, connection: Connection, cluster: str, file: str) -> None:
@@ -99,31 +100,48 @@ class Calls:
         self, kind: Kind, function: Function, packed: Packed, *, key: str = "", after: Sequence[TaskId] = ()
     ) -> CallFuture:
         """Have a call sent; return its Future at once."""
+        future, parcel = self.draft(CallFuture, kind, function, packed, key=key, after=after)
+        self.dispatch(future, parcel)
+        return future
+
+    def draft(
+        self,
+        future_type: type[F],
+        kind: Kind,
+        function: Function,
+        packed: Packed,
+        *,
+        key: str = "",
+        after: Sequence[TaskId] = (),
+    ) -> tuple[F, Parcel]:
+        """Make a call and its Future, to be sent by `dispatch`."""
         if self._over is not None:
             raise self._over
         task = TaskId(f"{self._prefix}{next(self._numbers)}")
-        future = CallFuture(self, task, kind, key)
+        parcel = Parcel(
+            kind,
+            task,
+            function.digest,
+            function.payload,
+            packed.payload,
+            packed.buffers,
+            packed.inputs,
+            tuple(after),
+            key,
+            packed.nbytes,
+        )
+        return future_type(self, task, kind, key), parcel
+
+    def dispatch(self, future: CallFuture, parcel: Parcel) -> None:
+        """Have a call sent that was drafted."""
+        task = parcel.task
         self._open[task] = weakref.ref(future)
         listener = listener_here()
-        if listener is not None and not kind.options.quiet:
+        if listener is not None and not parcel.kind.options.quiet:
             self._listeners[task] = listener
-        self._outbox.put(
-            Parcel(
-                kind,
-                task,
-                function.digest,
-                function.payload,
-                packed.payload,
-                packed.buffers,
-                packed.inputs,
-                tuple(after),
-                key,
-                packed.nbytes,
-            )
-        )
+        self._outbox.put(parcel)
         if self._over is not None:  # it was lost in between, and nobody else would complete this one
             self._fail_open(self._over)
-        return future
 
     def wait_room(self) -> None:
         """Wait until the controller keeps up with what was submitted; after two seconds say so."""
@@ -204,7 +222,14 @@ class Calls:
             waiting.cancel()
             raise
 
-    def _task_of(self, future: CallFuture) -> TaskId:
+    def task_of(self, future: CallFuture) -> TaskId:
+        """Return the task whose value a Future stands for.
+
+        Raises
+        ------
+        UsageError
+            When it belongs to another cluster, or is planned and not sent.
+        """
         if future.address != self.address:
             raise UsageError(
                 f"{future!r} belongs to the cluster {future.address[0]!r} and cannot be an argument of a call on "

@@ -12,6 +12,7 @@ from nbcluster.client.aio import AsyncCluster, CommListener
 from nbcluster.client.attached import Key
 from nbcluster.client.calls import Calls
 from nbcluster.client.cells import CellRun, OutputTaker
+from nbcluster.client.executor import Executor
 from nbcluster.client.futures import Future
 from nbcluster.client.mapping import Map
 from nbcluster.client.oneach import OnEach
@@ -305,6 +306,17 @@ class Cluster:
             repeatable=repeatable,
         )
         return Submitter(made.submission)
+
+    def executor(self) -> Executor:
+        """Return this cluster as a concurrent.futures.Executor. See `AsyncCluster.executor`.
+
+        Examples
+        --------
+        >>> with cluster.executor() as executor:
+        ...     list(executor.map(abs, [-1, 2]))
+        [1, 2]
+        """
+        return self._twin.executor()
 
     def put(self, value: Any, on: Key | None = None) -> Future:
         """Send a value to the cluster; return a Future that takes its place in arguments."""

@@ -1,8 +1,8 @@
 """What every Future of a cluster has: waits that end, callbacks on their own thread, fresh errors. Knows no tasks.
 
 A Future is made for every call, so it costs little: its lock, its waiters and its callbacks are made when
-somebody first asks for them. That needs no lock of its own: whoever waits makes the condition and then looks at the
-state, whoever finishes sets the state and then looks for a condition, so one of the two always sees the other.
+somebody first asks for them. Whether there is a lock is asked and decided under one lock that all share, for a moment:
+so who waits with concurrent.futures either sees the end, or is told of it, and never both.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ before_raise: list[Callable[[BaseException], object]] = []
 """Called with what a Future is about to raise: a notebook adds what helps there."""
 
 
+_deciding = threading.RLock()
+"""Held while a Future gets its condition, or ends without one. Never held while anything else is waited for."""
+
+
 class _WhenAsked:
     """An attribute that is made when it is first asked for; two threads that ask at once get the same."""
 
@@ -44,7 +48,9 @@ class _WhenAsked:
         self._name = name
 
     def __get__(self, future: Any, owner: type | None = None) -> Any:
-        return future.__dict__.setdefault(self._name, self._make())
+        made = self._make()
+        with _deciding:
+            return future.__dict__.setdefault(self._name, made)
 
 
 class Future(concurrent.futures.Future[Any]):
@@ -250,10 +256,13 @@ class Future(concurrent.futures.Future[Any]):
             raise concurrent.futures.InvalidStateError(f"{self!r} has ended already")
 
     def _finish(self, *, failed: bool) -> None:
-        self._state = FINISHED
         asked_for = self.__dict__
+        with _deciding:
+            if "_condition" not in asked_for:
+                self._state = FINISHED
         if "_condition" in asked_for:
             with self._condition:
+                self._state = FINISHED
                 for waiter in self._waiters:
                     (waiter.add_exception if failed else waiter.add_result)(self)
                 self._condition.notify_all()

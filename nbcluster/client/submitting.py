@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nbcluster.client.callfutures import CallFuture
+from nbcluster.client.callfutures import CallFuture, ManyFuture
 from nbcluster.client.calls import Calls
 from nbcluster.client.fleet import Fleet
 from nbcluster.client.futures import Future
@@ -14,6 +14,9 @@ from nbcluster.client.options import Options, Placement, tasks_of
 from nbcluster.client.remote import same
 from nbcluster.errors import UsageError
 from nbcluster.payload.functions import plain_call
+
+if TYPE_CHECKING:
+    from nbcluster.client.executor import Executor
 
 
 class Submission:
@@ -30,7 +33,19 @@ class Submission:
         self.options = options
         self._fleet = fleet
         self._placement = Placement(options, fleet)
+        for each in options.after:
+            self._check(each)
         self._after = tasks_of(options.after)
+
+    def _check(self, needed: Future) -> None:
+        for part in needed.parts.values() if isinstance(needed, ManyFuture) else (needed,):
+            if isinstance(part, CallFuture):
+                self.calls.task_of(part)
+
+    @property
+    def workers(self) -> int:
+        """How many calls may run at once, as far as engines are counted."""
+        return max(1, sum(engine.can_call for engine in self._fleet.engines))
 
     def send(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallFuture:
         """Send one call; return its Future.
@@ -115,6 +130,10 @@ class AsyncSubmitter:
             )
         )
 
+    def executor(self) -> Executor:
+        """Return a concurrent.futures.Executor whose calls have these options. See `AsyncCluster.executor`."""
+        return executor_of(self.submission)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} on {self.submission.calls.cluster!r} with {_said(self.submission.options)}>"
 
@@ -156,8 +175,19 @@ class Submitter:
             )
         )
 
+    def executor(self) -> Executor:
+        """Return a concurrent.futures.Executor whose calls have these options. See `AsyncCluster.executor`."""
+        return executor_of(self.submission)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} on {self.submission.calls.cluster!r} with {_said(self.submission.options)}>"
+
+
+def executor_of(submission: Submission) -> Executor:
+    """Return an Executor that sends through a submission."""
+    from nbcluster.client.executor import Executor  # it uses this module
+
+    return Executor(submission)
 
 
 def _said(options: Options) -> str:
