@@ -56,6 +56,8 @@ class CallFuture(Future):
     _text: Texts | None = None
     _progress: Mapping[str, Any] = {}
     _owns = True
+    is_planned = False
+    """Whether it waits in a graph to be sent."""
 
     def __init__(self, calls: Calls, task: TaskId, kind: Kind, key: str = "") -> None:
         super().__init__()

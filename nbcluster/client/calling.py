@@ -12,6 +12,7 @@ from nbcluster.client.collecting import as_nest, flatten
 from nbcluster.client.connection import Connection
 from nbcluster.client.executor import Executor
 from nbcluster.client.futures import Future
+from nbcluster.client.graph import Graph
 from nbcluster.client.mapping import AsyncMap
 from nbcluster.client.namespaces import AsyncNamespace
 from nbcluster.client.naming import client_label
@@ -189,6 +190,20 @@ class CallingCluster(AttachedCluster):
         1024
         """
         return Executor(self.submission)
+
+    def graph(self) -> Graph:
+        """Return a graph of calls that is submitted whole at the end of its block.
+
+        When the block raises, nothing is submitted.
+
+        Examples
+        --------
+        >>> async with cluster.graph() as g:
+        ...     a = g.submit(load, "x")
+        ...     b = g.submit(fit, a)
+        >>> await b
+        """
+        return Graph(self.calls, self._fleet)
 
     async def put(self, value: Any, on: Key | None = None) -> Future:
         """Send a value to the cluster; return a Future that takes its place in arguments.

@@ -101,7 +101,7 @@ class Calls:
     ) -> CallFuture:
         """Have a call sent; return its Future at once."""
         future, parcel = self.draft(CallFuture, kind, function, packed, key=key, after=after)
-        self.dispatch(future, parcel)
+        self.dispatch([(future, parcel)])
         return future
 
     def draft(
@@ -132,15 +132,15 @@ class Calls:
         )
         return future_type(self, task, kind, key), parcel
 
-    def dispatch(self, future: CallFuture, parcel: Parcel) -> None:
-        """Have a call sent that was drafted."""
-        task = parcel.task
-        self._open[task] = weakref.ref(future)
+    def dispatch(self, drafts: Sequence[tuple[CallFuture, Parcel]]) -> None:
+        """Have calls sent that were drafted, together."""
         listener = listener_here()
-        if listener is not None and not parcel.kind.options.quiet:
-            self._listeners[task] = listener
-        self._outbox.put(parcel)
-        if self._over is not None:  # it was lost in between, and nobody else would complete this one
+        for future, parcel in drafts:
+            self._open[parcel.task] = weakref.ref(future)
+            if listener is not None and not parcel.kind.options.quiet:
+                self._listeners[parcel.task] = listener
+        self._outbox.put([parcel for _, parcel in drafts])
+        if self._over is not None:  # it was lost in between, and nobody else would complete these
             self._fail_open(self._over)
 
     def wait_room(self) -> None:
@@ -234,6 +234,11 @@ class Calls:
             raise UsageError(
                 f"{future!r} belongs to the cluster {future.address[0]!r} and cannot be an argument of a call on "
                 f"{self.cluster!r}; give its result() instead"
+            )
+        if future.is_planned:
+            raise UsageError(
+                f"{future!r} is of a call that is planned and was not sent; it can be an argument of calls of the same "
+                "graph, and of others after the block of the graph"
             )
         return future.task
 

@@ -14,6 +14,7 @@ from nbcluster.client.calls import Calls
 from nbcluster.client.cells import CellRun, OutputTaker
 from nbcluster.client.executor import Executor
 from nbcluster.client.futures import Future
+from nbcluster.client.graph import Graph
 from nbcluster.client.mapping import Map
 from nbcluster.client.oneach import OnEach
 from nbcluster.client.portal import portal
@@ -317,6 +318,19 @@ class Cluster:
         [1, 2]
         """
         return self._twin.executor()
+
+    def graph(self) -> Graph:
+        """Return a graph of calls that is submitted whole at the end of its block. See `AsyncCluster.graph`.
+
+        Examples
+        --------
+        >>> with cluster.graph() as g:
+        ...     a = g.submit(pow, 2, 5)
+        ...     b = g.submit(pow, a, 2)
+        >>> b.result()
+        1024
+        """
+        return self._twin.graph()
 
     def put(self, value: Any, on: Key | None = None) -> Future:
         """Send a value to the cluster; return a Future that takes its place in arguments."""

@@ -111,12 +111,13 @@ class Outbox:
 
     # -- from any thread ----------------------------------------------------------------------
 
-    def put(self, parcel: Parcel) -> None:
-        """Have a call sent soon."""
-        self._parcels.append(parcel)
-        if parcel.nbytes > COUNTED_FROM:
-            with self._lock:
-                self._unsent_bytes += parcel.nbytes
+    def put(self, parcels: Sequence[Parcel]) -> None:
+        """Have calls sent soon. None of them leaves before all are in."""
+        for parcel in parcels:
+            if parcel.nbytes > COUNTED_FROM:
+                with self._lock:
+                    self._unsent_bytes += parcel.nbytes
+        self._parcels.extend(parcels)
         if not self._woken:
             self._woken = True
             self._call_soon(self._flush)

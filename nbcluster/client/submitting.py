@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbcluster.client.callfutures import CallFuture, ManyFuture
 from nbcluster.client.calls import Calls
@@ -11,12 +11,29 @@ from nbcluster.client.fleet import Fleet
 from nbcluster.client.futures import Future
 from nbcluster.client.mapping import AsyncMap, Map, MapRun
 from nbcluster.client.options import Options, Placement, tasks_of
+from nbcluster.client.outbox import Kind
+from nbcluster.client.packing import Function, Packed, Packer
 from nbcluster.client.remote import same
 from nbcluster.errors import UsageError
+from nbcluster.ids import TaskId
 from nbcluster.payload.functions import plain_call
 
 if TYPE_CHECKING:
     from nbcluster.client.executor import Executor
+
+
+class Carrier(Protocol):
+    """Takes calls that are ready to be sent."""
+
+    packer: Packer
+
+    def task_of(self, future: CallFuture) -> TaskId:
+        """Return the task whose value a Future stands for; raises UsageError for one that cannot be used here."""
+
+    def send(
+        self, kind: Kind, function: Function, packed: Packed, *, key: str = "", after: Sequence[TaskId] = ()
+    ) -> CallFuture:
+        """Have a call sent; return its Future at once."""
 
 
 class Submission:
@@ -26,10 +43,13 @@ class Submission:
     ----------
     calls, fleet : Calls, Fleet
     options : Options
+    carrier : Carrier, optional
+        Takes the calls in place of the client.
     """
 
-    def __init__(self, calls: Calls, fleet: Fleet, options: Options) -> None:
+    def __init__(self, calls: Calls, fleet: Fleet, options: Options, carrier: Carrier | None = None) -> None:
         self.calls = calls
+        self._carrier: Carrier = calls if carrier is None else carrier
         self.options = options
         self._fleet = fleet
         self._placement = Placement(options, fleet)
@@ -40,7 +60,7 @@ class Submission:
     def _check(self, needed: Future) -> None:
         for part in needed.parts.values() if isinstance(needed, ManyFuture) else (needed,):
             if isinstance(part, CallFuture):
-                self.calls.task_of(part)
+                self._carrier.task_of(part)
 
     @property
     def workers(self) -> int:
@@ -57,21 +77,20 @@ class Submission:
         if not callable(fn):
             raise UsageError(f"{fn!r} cannot be called; give a function, and its arguments after it")
         plain, args, kwargs = plain_call(fn, args, kwargs)
-        calls = self.calls
-        packer = calls.packer
+        packer = self._carrier.packer
         function = packer.function(plain)
         packed = packer.arguments(args, kwargs, plain)
         if function.captured or packed.nbytes > 65_536:
             packer.warn_of_huge(function, packed, args, kwargs)
         kind = self._placement.kind(function.label, plain)
-        return calls.send(kind, function, packed, key=self.options.key, after=self._after)
+        return self._carrier.send(kind, function, packed, key=self.options.key, after=self._after)
 
     def put(self, value: Any) -> CallFuture:
         """Send a value to stay on an engine; return its Future."""
-        packer = self.calls.packer
+        packer = self._carrier.packer
         function = packer.function(same)
         kind = self._placement.kind("put")
-        return self.calls.send(kind, function, packer.arguments((value,), {}), key=self.options.key)
+        return self._carrier.send(kind, function, packer.arguments((value,), {}), key=self.options.key)
 
     def map_maker(
         self,

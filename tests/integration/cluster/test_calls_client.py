@@ -508,3 +508,27 @@ def test_a_value_beyond_the_limit_stays_where_it_is(shared: Cluster) -> None:
 def test_a_limit_below_zero_is_refused(shared: Cluster) -> None:
     with pytest.raises(UsageError, match="cannot be"):
         shared.result_limit = -1
+
+
+def test_a_graph_runs_whole_or_not_at_all(shared: Cluster) -> None:
+    with shared.graph() as g:
+        parts = [g.submit(lambda number: [number] * 1000, number) for number in range(8)]
+        total = g.submit(lambda lists: sum(map(sum, lists)), parts)
+        checked = g.options(on=1, after=[total], label="check").submit(lambda found: found > 0, total)
+    assert total.result(DEADLINE) == 28_000
+    assert checked.result(DEADLINE) is True
+    assert checked.engine == 1
+    before = len(shared.history())
+    with pytest.raises(ZeroDivisionError), shared.graph() as g:
+        g.submit(lambda: 1, label=1 / 0)
+    assert len(shared.history()) == before
+
+
+def test_a_graph_in_an_asynchronous_program(world: Any) -> None:
+    async def story() -> Any:
+        async with AsyncCluster(1, name="graphs") as cluster:
+            async with cluster.graph() as g:
+                total = g.submit(sum, [g.submit(pow, 2, number) for number in range(10)])
+            return await total
+
+    assert asyncio.run(story()) == 1023
