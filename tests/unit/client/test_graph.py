@@ -178,11 +178,9 @@ def test_a_graph_in_an_asynchronous_program(memory: Any) -> None:
         async with graph(memory) as g:
             b = g.submit(abs, -2)
             memory.peer.sent.clear()
-            try:
+            with pytest.raises(UsageError, match="planned"):
                 await b
-            except UsageError as error:
-                assert "planned" in str(error)
-                raise KeyError(b) from error
+            raise KeyError(b)
 
     with pytest.raises(KeyError) as caught:
         asyncio.run_coroutine_threadsafe(fail(), memory.loop).result(DEADLINE)
