@@ -19,7 +19,7 @@ from nbcluster.payload.errors import dump_exception
 from nbcluster.payload.functions import FunctionLoader, captured_visible
 from nbcluster.payload.modules import MODULES
 from nbcluster.payload.values import dump_value, load_args, load_value
-from nbcluster.protocol.calls import HOME_LIMIT
+from nbcluster.protocol.calls import HOME_LIMIT, KEPT_BY_CONTROLLER
 from nbcluster.protocol.outcomes import CallOutcome, Rejected, Returned, Threw
 
 OURS = ("nbcluster.engine.", "nbcluster.payload.")
@@ -126,11 +126,12 @@ class CallWork:
         """Pickle the value; return the outcome, and the bytes that ride home with it."""
         dumped = dump_value(value)
         payload = dumped.payload
-        if not dumped.buffers and len(payload) <= HOME_LIMIT and not waiting.options.keep:
+        goes_home = not dumped.buffers and len(payload) <= HOME_LIMIT and not waiting.options.keep
+        if goes_home and len(payload) <= KEPT_BY_CONTROLLER:
             return Returned(len(payload)), payload
         kept = Kept(payload, tuple(bytes(buffer.raw()) for buffer in dumped.buffers))
-        self._store.keep(waiting.order.task, kept)
-        return Returned(kept.nbytes, home=False), None
+        self._store.keep(waiting.order.task, kept)  # for calls that take it: the controller only passes it on
+        return Returned(kept.nbytes, home=goes_home), payload if goes_home else None
 
     def explain(self, waiting: Waiting, error: BaseException) -> CallOutcome:
         """Return the outcome of a call that raised. Raises nothing."""

@@ -532,3 +532,14 @@ def test_a_graph_in_an_asynchronous_program(world: Any) -> None:
             return await total
 
     assert asyncio.run(story()) == 1023
+
+
+@pytest.mark.parametrize("nbytes", [100, 5_000, 60_000, 100_000])
+def test_a_value_is_there_for_who_takes_it_whatever_its_size(shared: Cluster, nbytes: int) -> None:
+    # Small ones lie with the controller, middle ones ride home and stay on their engine, large ones only stay there.
+    value = shared.options(on=0).submit(bytes, nbytes)
+    value.result(DEADLINE)
+    later = [shared.options(on=number).submit(len, value) for number in (0, 1)]
+    assert gather(later, timeout=DEADLINE) == [nbytes, nbytes]
+    dropped = [shared.submit(len, shared.options(on=0).submit(bytes, nbytes)) for _ in range(20)]
+    assert gather(dropped, timeout=DEADLINE) == [nbytes] * 20
