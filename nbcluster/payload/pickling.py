@@ -8,7 +8,7 @@ import functools
 import sys
 from collections.abc import Callable
 from io import BytesIO
-from types import CellType, FunctionType, ModuleType
+from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any, cast
 
 import cloudpickle
@@ -40,7 +40,35 @@ def table() -> dict[Any, Any]:
     if _tables[0] != size:
         _tables = (size, {**copyreg.dispatch_table, **dict(cloudpickle.Pickler.dispatch_table)})
         del _tables[1][CellType]
+        _tables[1][CodeType] = reduce_code
     return _tables[1]
+
+
+def reduce_code(code: CodeType) -> Any:
+    """Pickle code with the name of its file, by which tracebacks find its lines (cloudpickle 3.1.3 leaves it out).
+
+    Strings that the interpreter may or may not share are copied, so that the same code gives the same bytes.
+    """
+    return CodeType, (
+        code.co_argcount,
+        code.co_posonlyargcount,
+        code.co_kwonlyargcount,
+        code.co_nlocals,
+        code.co_stacksize,
+        code.co_flags,
+        code.co_code,
+        code.co_consts,
+        tuple(iter(code.co_names)),
+        tuple(iter(code.co_varnames)),
+        sys.intern(code.co_filename),
+        "".join(iter(code.co_name)),
+        code.co_qualname,
+        code.co_firstlineno,
+        code.co_linetable,
+        code.co_exceptiontable,
+        tuple(iter(code.co_freevars)),
+        tuple(iter(code.co_cellvars)),
+    )
 
 
 def importable(thing: Any) -> tuple[ModuleType, str] | None:
@@ -110,8 +138,8 @@ class ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is not 
     """
 
     def __init__(self, file: Any, buffer_callback: Callable[[Any], Any] | None = None) -> None:
+        self.dispatch_table = table()  # before: the pickler reads it when it is made, and never again
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)
-        self.dispatch_table = table()
         self.captured: dict[str, Any] = {}
         self._scopes: dict[int, int] = {}
         self._cells: set[int] = set()
@@ -164,7 +192,7 @@ class ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is not 
             scope,
             captured,
             submodules_of(function, captured),
-            (code.co_filename, self._source(code.co_filename)) if is_namespace(name) else (),
+            (sys.intern(code.co_filename), self._source(code.co_filename)) if is_namespace(name) else (),
         )
         return *made, state, None, None, making.fill_function
 
