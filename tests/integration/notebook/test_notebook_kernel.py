@@ -11,6 +11,8 @@ import pytest
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
+from nbcluster.testing.frames import frames_of_ours
+
 SETUP = """
 import sys, threading
 sys.path.insert(0, {peers!r})
@@ -128,7 +130,7 @@ def test_an_error_is_an_error_output_and_fails_the_cell(front_end):
     text = "\n".join(error["traceback"])
     assert "On engines 0,1:" in text
     assert text.count("ZeroDivisionError: division by zero") == 1
-    assert "nbcluster" not in text
+    assert not frames_of_ours(text)
 
 
 def test_a_usage_error_is_an_error_output_of_one_line(front_end):

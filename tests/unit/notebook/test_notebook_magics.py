@@ -38,6 +38,7 @@ from nbcluster.notebook.errors import CellInterrupted
 from nbcluster.notebook.publishers import TerminalPublisher
 from nbcluster.protocol.messages import Cancelled, EngineStatus
 from nbcluster.protocol.origin import Origin
+from nbcluster.testing.frames import frames_of_ours
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def test_an_error_of_the_code_fails_the_cell_and_names_the_engine(notebook, clus
     shown = capsys.readouterr().out
     assert "On engine 2:" in shown
     assert "ZeroDivisionError: division by zero" in shown
-    assert "nbcluster/notebook" not in shown
+    assert not frames_of_ours(shown)
 
 
 def test_the_same_error_of_many_engines_is_shown_once(notebook, cluster, capsys):
