@@ -79,6 +79,28 @@ class DependencyFailed(NBClusterError):
     """A task that this one needed did not succeed; that task's own error is the cause."""
 
 
+class CycleError(NBClusterError, ValueError):
+    """Tasks need each other in a circle, so that none of them can begin."""
+
+
+class UnknownKey(NBClusterError, KeyError):
+    """A key is not in the graph that it was looked for in.
+
+    Parameters
+    ----------
+    key : key of a Dask graph
+    message : str
+        What happened.
+    """
+
+    def __init__(self, key: object, message: str) -> None:
+        super().__init__(key, message)
+        self.key = key
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
 class ValueReleased(NBClusterError, LookupError):
     """The value of a task is not kept any more: its Future was dropped, or its engine was lost."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ HISTORY_PAGE = 5_000
 """Records that are asked for at once."""
 
 CANCELLED = "cancelled by its owner"
+
+DASK = "nbcluster.integrations.dask"
+"""Imported by name when it is first used: it stands above, and Dask may be missing."""
 
 
 class CallingCluster(AttachedCluster):
@@ -177,6 +181,33 @@ class CallingCluster(AttachedCluster):
             on, after, retries, timeout, priority, resources, key, label, namespace, repeatable
         )
         return AsyncSubmitter(Submission(self.calls, self._fleet, options))
+
+    async def get(self, dsk: Any, keys: Any, **kwargs: Any) -> Any:
+        """Run a Dask graph and return the values of keys.
+
+        Parameters
+        ----------
+        dsk : Dask graph
+            A dict such as ``{"x": 1, "y": (inc, "x")}``, or what Dask's collections make.
+        keys : key, or nest of lists of keys
+        **kwargs
+            Options of `options`, but `key` and `after`, for every task. Others, which may be for another scheduler
+            of Dask, such as `num_workers`, are passed over, as all of these do.
+
+        Returns
+        -------
+        object, or nest of tuples
+
+        Raises
+        ------
+        CycleError, UnknownKey, UsageError
+            For a graph that cannot be run.
+        NotSupported
+            When Dask is not installed.
+        Exception
+            What the first task raised that failed; the others are cancelled.
+        """
+        return await import_module(DASK).get_async(self.submission, dsk, keys, kwargs)
 
     def executor(self) -> Executor:
         """Return this cluster as a concurrent.futures.Executor; `run_in_executor` of a loop takes it too.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 
 from nbcluster.client import current
 from nbcluster.client.aio import AsyncCluster, CommListener
 from nbcluster.client.attached import Key
+from nbcluster.client.calling import DASK
 from nbcluster.client.calls import Calls
 from nbcluster.client.cells import CellRun, OutputTaker
 from nbcluster.client.executor import Executor
@@ -307,6 +309,18 @@ class Cluster:
             repeatable=repeatable,
         )
         return Submitter(made.submission)
+
+    def get(self, dsk: Any, keys: Any, **kwargs: Any) -> Any:
+        """Run a Dask graph and return the values of keys; works as Dask's ``scheduler=``. See `AsyncCluster.get`.
+
+        Ctrl-C cancels it.
+
+        Examples
+        --------
+        >>> cluster.get({"x": 4, "y": (pow, "x", 2)}, ["x", "y"])
+        (4, 16)
+        """
+        return import_module(DASK).get(self._twin.submission, dsk, keys, kwargs)
 
     def executor(self) -> Executor:
         """Return this cluster as a concurrent.futures.Executor. See `AsyncCluster.executor`.

@@ -85,6 +85,10 @@ class Submission:
         kind = self._placement.kind(function.label, plain)
         return self._carrier.send(kind, function, packed, key=self.options.key, after=self._after)
 
+    def placement_under(self, options: Options) -> Placement:
+        """Return where calls with these options go."""
+        return Placement(options, self._fleet)
+
     def put(self, value: Any) -> CallFuture:
         """Send a value to stay on an engine; return its Future."""
         packer = self._carrier.packer

@@ -1,0 +1,1 @@
+"""Other systems on a cluster: Dask, joblib. Each is imported only where it is used."""
