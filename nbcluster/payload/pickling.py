@@ -162,6 +162,10 @@ class ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is not 
             arguments = (thing.__wrapped__, options["maxsize"], options["typed"])
             state = {name: value for name, value in vars(thing).items() if name != "__wrapped__"}
             return making.cached, arguments, state, None, None, making.fill_attributes
+        if issubclass(kind, BaseException):
+            # As it wants itself: Dask has tblib pickle exceptions in every process that imports it, with their chains
+            # and tracebacks, and some without what they say.
+            return thing.__reduce_ex__(5)
         return NotImplemented
 
     def reduce_function(self, function: FunctionType) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import importlib
 import linecache
 import re
 import threading
@@ -214,3 +215,16 @@ def test_an_exception_of_the_engine_comes_with_its_class(notebook: Any, engine: 
     with pytest.raises(Exception, match="x") as caught:
         notebook.call(notebook["f"])
     assert type(caught.value).__name__ == "Theirs"
+
+
+def test_exceptions_travel_as_before_where_dask_is_imported() -> None:
+    pytest.importorskip("tblib")  # Dask has it pickle all exceptions in its own way, in the whole process
+    importlib.import_module("dask.multiprocessing")
+    for error in (
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+        SyntaxError("bad", ("f.py", 1, 2, "x", 1, 3)),
+    ):
+        assert str(there_and_back(error)) == str(error)
+    hidden = ValueError("shown")
+    hidden.__context__ = KeyError("hidden")
+    assert b"tblib" not in dump_exception(raised(hidden)).exception
