@@ -22,7 +22,7 @@ from nbcluster.client.fleet import Fleet, is_ready
 from nbcluster.client.futures import SAY_AFTER, say, wait_done
 from nbcluster.client.options import Placement, tasks_of
 from nbcluster.client.progress import Line, line
-from nbcluster.client.remote import Chunk
+from nbcluster.client.remote import Chunk, results_before
 from nbcluster.engine.lending import Mailbox
 from nbcluster.errors import TaskCancelled, UsageError
 from nbcluster.payload.functions import name_of
@@ -110,7 +110,8 @@ class MapRun:
         self._fleet = fleet
         self._kind = placement.kind(f"map {name_of(fn)}", fn)
         self._after = tasks_of(placement.options.after)
-        self._function = calls.packer.function(Chunk(fn, single=single, return_exceptions=return_exceptions))
+        chunk = Chunk(fn, single=single, return_exceptions=return_exceptions, keep_before=True)
+        self._function = calls.packer.function(chunk)
         self._sizer = ChunkSizer(chunksize, self.total)
         self._most_items = max_outstanding
         self._ordered = ordered
@@ -118,7 +119,7 @@ class MapRun:
         self._wake = wake
         self._ended: deque[CallFuture] = deque()
         self.flights: dict[CallFuture, _Flight] = {}
-        self._parked: dict[int, tuple[_Flight, list[Any] | Exception]] = {}
+        self._parked: dict[int, tuple[list[Any], Exception | None]] = {}
         self.results: deque[Any] = deque()
         """What can be yielded at once."""
         self._sent = self._yielded_chunks = self._drawn = self._bytes = 0
@@ -126,6 +127,8 @@ class MapRun:
         self._exhausted = False
         self._input_error: BaseException | None = None
         self._over: Exception | None = None
+        self._failure: Exception | None = None
+        """What an item raised, to be raised when the results before it were yielded."""
 
     # -- input --------------------------------------------------------------------------------
 
@@ -210,13 +213,7 @@ class MapRun:
         return self._ended.popleft()
 
     def keep(self, future: CallFuture) -> int:
-        """Keep the results of a chunk until they are yielded; return how many items it had.
-
-        Raises
-        ------
-        Exception
-            What the chunk raised, when it is its turn.
-        """
+        """Keep the results of a chunk until they are yielded; return how many items it had."""
         flight = self.flights.pop(future, None)
         if flight is None:  # the map was stopped before it ended
             return 0
@@ -224,43 +221,49 @@ class MapRun:
         end = future.end
         if end is not None and end.seconds:
             self._sizer.measured(flight.count, end.seconds)
-        outcome = self._outcome(future, flight)
+        results, error = self._outcome(future, flight)
         if self._ordered:
-            self._parked[flight.index] = flight, outcome
+            self._parked[flight.index] = results, error
         else:
-            self._release(flight, outcome)
+            self._release(results, error)
         return flight.count
 
-    def _outcome(self, future: CallFuture, flight: _Flight) -> list[Any] | Exception:
+    def _outcome(self, future: CallFuture, flight: _Flight) -> tuple[list[Any], Exception | None]:
+        """Return the results of a chunk, and what ended it before its end."""
         try:
             results = future.result()  # it has ended: at most its value is still on its way
         except Exception as error:
+            before = results_before(error)
             if not _is_named(error):
                 error.add_note(f"map: items {flight.start} to {flight.start + flight.count - 1}")
             if self._return_exceptions and not isinstance(error, TaskCancelled):
-                return [error] * flight.count
-            return error
+                return [error] * flight.count, None
+            return before, error
         if self._return_exceptions:
-            return [raised_here(each, future.engine) if type(each) is Threw else each for each in results]
-        return list(results)
+            results = [raised_here(each, future.engine) if type(each) is Threw else each for each in results]
+        return list(results), None
 
     def release_ordered(self) -> None:
         """Make the next results of the order ready, when they are here and those before were yielded."""
         while not self.results and self._yielded_chunks in self._parked:
-            flight, outcome = self._parked.pop(self._yielded_chunks)
-            self._release(flight, outcome)
+            self._release(*self._parked.pop(self._yielded_chunks))
 
-    def _release(self, flight: _Flight, outcome: list[Any] | Exception) -> None:
+    def _release(self, results: list[Any], error: Exception | None) -> None:
         self._yielded_chunks += 1
-        if isinstance(outcome, Exception):
+        self.results.extend(results)
+        if error is not None:
+            ready = list(self.results)
             self.stop("another item of the map failed", over=None)
-            raise outcome
-        self.results.extend(outcome)
+            self.results.extend(ready)
+            self._failure, self._input_error = error, None
 
     def check_over(self) -> None:
         """Raise why there is nothing more to come, when that is no happy end."""
         if self._over is not None:
             raise self._over
+        if self._failure is not None and not self.results:
+            failure, self._failure = self._failure, None
+            raise failure
         if self._input_error is not None and not self.flights and not self.results and not self._parked:
             error, self._input_error = self._input_error, None
             for prepare in before_input_error:

@@ -75,9 +75,57 @@ def test_an_error_names_its_item_and_ends_the_map(memory: Any, chunksize: int | 
     with pytest.raises(ValueError, match="seven") as caught:
         taken.extend(results)
     assert caught.value.__notes__ == ["map: item 7, 7"]
+    assert taken == [0, 1, 2, 3, 4, 5, 6]  # also those of the chunk that failed
+    assert "_nbcluster" not in repr(vars(caught.value))
     with pytest.raises(StopIteration):
         next(results)
     assert not results._run.flights
+
+
+def fail_at_five(x: int, y: int) -> int:
+    if x == 5:
+        raise KeyError("five")
+    return x * y
+
+
+async def fail_later(x: int) -> int:
+    return fail_at_seven(x)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_results_before_an_error_in_its_chunk_are_yielded_first(memory: Any, ordered: bool) -> None:
+    for fn, inputs, before in (
+        (fail_at_five, (range(20), range(20)), [0, 1, 4, 9, 16]),
+        (fail_later, (range(20),), list(range(7))),
+    ):
+        taken = []
+        with pytest.raises(LookupError if fn is fail_at_five else ValueError):
+            taken.extend(mapped(memory, fn, *inputs, chunksize=20, ordered=ordered))
+        assert taken == before
+
+
+def test_results_before_an_error_that_cannot_come_are_told(memory: Any) -> None:
+    def lock_then_fail(x: int) -> Any:
+        if x == 3:
+            raise ValueError("three")
+        return threading.Lock()
+
+    def much_then_fail(x: int) -> Any:
+        if x == 3:
+            raise ValueError("three")
+        return bytes(6 << 20)
+
+    with pytest.raises(ValueError, match="three") as caught:
+        list(mapped(memory, lock_then_fail, range(8), chunksize=8))
+    [named, said] = caught.value.__notes__
+    assert named == "map: item 3, 3"
+    assert said.startswith("map: the 3 results before it could not be sent: ")
+    with pytest.raises(ValueError, match="three") as caught:
+        list(mapped(memory, much_then_fail, range(8), chunksize=8))
+    assert caught.value.__notes__[1] == (
+        "map: the 3 results before it in its chunk are gone: they have 18 MiB, and 16 come along with an error; "
+        "a smaller chunksize= or return_exceptions=True keeps them"
+    )
 
 
 def test_exceptions_can_stand_in_the_place_of_results(memory: Any) -> None:
@@ -159,14 +207,18 @@ def test_asynchronously_it_is_the_same(memory: Any) -> None:
     async def collect() -> list[Any]:
         return [each async for each in mapped(memory, square, range(500), kind=AsyncMap)]
 
-    async def fails() -> list[Any]:
-        return [each async for each in mapped(memory, fail_at_seven, range(50), kind=AsyncMap)]
+    taken = []
+
+    async def fails() -> None:
+        async for each in mapped(memory, fail_at_seven, range(50), kind=AsyncMap, chunksize=25):
+            taken.append(each)
 
     there = asyncio.run_coroutine_threadsafe(collect(), memory.loop)
     assert there.result(DEADLINE) == [x * x for x in range(500)]
     assert asyncio.run(collect()) == [x * x for x in range(500)]
     with pytest.raises(ValueError, match="seven"):
         asyncio.run(fails())
+    assert taken == list(range(7))
 
 
 def test_large_results_are_brought(memory: Any) -> None:
