@@ -14,17 +14,17 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from nbcluster.errors import BY_NAME, ControllerLost, NBClusterError
 from nbcluster.ids import ClientId
 from nbcluster.protocol import codec
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.calls import CallsAccepted, CallsDone, weight
+from nbcluster.transport.ends import connect_port
 from nbcluster.transport.frames import Buffer
-from nbcluster.transport.loopsocket import LoopSocket
 from nbcluster.transport.rendezvous import ConnectionFile
-from nbcluster.transport.wire import Arrival, Curve, Wire, connect_dealer
+from nbcluster.transport.wire import Arrival, Wire
+from nbcluster.transport.zmqports import Curve
 from nbcluster.version import __version__
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,9 @@ BEAT_INTERVAL = 4.0
 
 ACKNOWLEDGE_EVERY = 16 << 20
 """Bytes of output after which the controller is told that they were taken, between beats."""
+
+DYING = 0.1
+"""Seconds that a killed process needs from closing its sockets to its end."""
 
 DISCONNECT_PATIENCE = 3.0
 """Seconds that a broken connection has to come back."""
@@ -80,18 +83,19 @@ class Connection:
         self._received = 0
         self._acknowledged = 0
         self._lost: NBClusterError | None = None
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()  # costs nothing while it has no socket
         curve = None
         if file.curve_publickey:
             public, secret = zmq.curve_keypair()
             curve = Curve(public, secret, file.curve_publickey.encode())
-        socket = connect_dealer(self._context, file.url, self.id.encode(), curve)
-        monitor: zmq.Socket[bytes] = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        self._raw = socket
+        try:
+            port = connect_port(self._context, file.url, self.id.encode(), curve)
+        except OSError as error:
+            self._context.term()
+            raise self._gone("ended" if file.is_stale() else f"cannot be reached ({error})") from error
         self._wire: Wire[m.FromController] = Wire(
-            socket, file.key.encode(), codec.decode_from_controller, self._arrived
+            port, file.key.encode(), codec.decode_from_controller, self._arrived, on_gone=self._disconnected
         )
-        self._monitor = LoopSocket(monitor, self._monitored)
         self._beating: asyncio.Task[None] | None = None
         self._checking: asyncio.Task[None] | None = None
 
@@ -198,10 +202,6 @@ class Connection:
         for task in (self._beating, self._checking):
             if task is not None and task is not asyncio.current_task():
                 task.cancel()
-        if self._raw.closed:
-            return
-        self._raw.disable_monitor()
-        self._monitor.close()
         self._wire.close()
         self._context.destroy(linger=200)
 
@@ -256,17 +256,21 @@ class Connection:
             except NBClusterError as error:
                 self._lose(error)
 
-    def _monitored(self, frames: list[bytes]) -> None:
-        event = parse_monitor_message(frames)["event"]
-        if event == zmq.EVENT_DISCONNECTED and self._checking is None and self._lost is None:
+    def _disconnected(self) -> None:
+        if self._checking is None and self._lost is None:
             self._checking = asyncio.create_task(self._check())
 
     async def _check(self) -> None:
-        """The connection broke: either the controller is gone, or it comes back by itself."""
+        """The connection broke: either the controller is gone, or, over tcp, it comes back by itself."""
+        until = asyncio.get_running_loop().time() + DYING
+        while not self.file.is_stale() and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.005)
         if self.file.is_stale():
             self._lose(self._gone("ended"))
             return
         try:
+            if not self._wire.send(m.Beat(self._received), msg_id=self._wire.new_id()):
+                raise TimeoutError
             await self.ask(m.Beat(self._received), m.Done, timeout=DISCONNECT_PATIENCE)
         except (TimeoutError, NBClusterError):
             self._lose(self._gone("closed the connection"))

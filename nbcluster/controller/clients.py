@@ -28,8 +28,8 @@ from nbcluster.protocol.messages import (
     TaskOutput,
 )
 from nbcluster.transport.frames import Buffer
-from nbcluster.transport.loopsocket import at_end_of_turn
 from nbcluster.transport.rendezvous import is_alive
+from nbcluster.transport.turns import at_end_of_turn
 from nbcluster.transport.wire import Wire
 
 BEAT_INTERVAL = 5.0

@@ -12,7 +12,7 @@ from nbcluster.core.effects import CallRun, InputPlace
 from nbcluster.ids import EngineNumber, Incarnation, TaskId
 from nbcluster.protocol import tasks as t
 from nbcluster.transport.frames import Buffer
-from nbcluster.transport.loopsocket import at_end_of_turn
+from nbcluster.transport.turns import at_end_of_turn
 
 
 @dataclass(slots=True)

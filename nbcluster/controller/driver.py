@@ -38,7 +38,9 @@ from nbcluster.protocol import messages as m
 from nbcluster.protocol.tasks import FromEngine
 from nbcluster.transport.frames import Buffer, Message
 from nbcluster.transport.kernel import Channel
-from nbcluster.transport.wire import Arrival, Curve, Wire
+from nbcluster.transport.ports import Hub
+from nbcluster.transport.wire import Arrival, Wire
+from nbcluster.transport.zmqports import Curve
 from nbcluster.version import __version__
 
 log = logging.getLogger(__name__)
@@ -80,14 +82,14 @@ class Controller:
         self._stopping = False
         self.stopped = asyncio.Event()
 
-    def serve(self, wire: Wire[m.Request], tasks: zmq.Socket[bytes], url: str, curve: Curve | None) -> None:
-        """Begin to answer clients over this wire, and agents over this bound socket.
+    def serve(self, wire: Wire[m.Request], tasks: Hub, curve: Curve | None) -> None:
+        """Begin to answer clients over this wire, and agents over this hub.
 
-        `url` and the public key of `curve` are what engines are told.
+        Its url and the public key of `curve` are what engines are told.
         """
         self._clients.wire = wire
         self._pool.channel = self._calls.dispatch.channel = TaskChannel(tasks, self)
-        self._pool.tasks_url = f"{url} {curve.public.decode()}" if curve is not None else url
+        self._pool.tasks_url = f"{tasks.url} {curve.public.decode()}" if curve is not None else tasks.url
         self._loop.call_later(BEAT_INTERVAL, self._look_after_clients)
 
     async def stop(self, reason: str) -> None:

@@ -26,9 +26,10 @@ from nbcluster.controller.supervisor import SupervisorLink
 from nbcluster.errors import ClusterExists, LauncherError, NBClusterError
 from nbcluster.protocol import codec
 from nbcluster.protocol.messages import PROTOCOL_VERSION, Request
-from nbcluster.transport.loopsocket import LoopSocket
+from nbcluster.transport.ends import bind_hub
 from nbcluster.transport.rendezvous import ConnectionFile, boot_id, write_connection_file
-from nbcluster.transport.wire import Curve, Wire, bind_router
+from nbcluster.transport.wire import Wire
+from nbcluster.transport.zmqports import Curve
 from nbcluster.version import __version__
 
 log = logging.getLogger(__name__)
@@ -82,14 +83,13 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
     key = secrets.token_hex(32)
     file = Path(options.connection_file)
     curve = None
-    urls = [f"ipc://{options.directory}/c", f"ipc://{options.directory}/t"]
+    urls = [f"unix:{options.directory}/c", f"unix:{options.directory}/t"]
     if options.transport == "tcp":
         public, secret = zmq.curve_keypair()
         curve, urls = Curve(public, secret), ["tcp://127.0.0.1"] * 2
     try:
-        router, url = bind_router(context, urls[0], curve)
-        tasks, tasks_url = bind_router(context, urls[1], curve, takeover=False)
-    except zmq.ZMQError as error:
+        clients, tasks = (bind_hub(context, url, curve) for url in urls)
+    except (zmq.ZMQError, OSError) as error:
         raise LauncherError(f"the controller cannot listen at {urls}: {error}") from error
     controller: Controller
 
@@ -101,12 +101,14 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
     link = SupervisorLink(supervisor, supervisor_lost)
     controller = Controller(options, context, link)
     wire: Wire[Request] = Wire(
-        router, key.encode(), codec.decode_request, controller.arrived, controller.unreadable
+        clients,
+        key.encode(),
+        codec.decode_request,
+        controller.arrived,
+        controller.unreadable,
+        on_gone=lambda identity: controller.peer_left(),
     )
-    controller.serve(wire, tasks, tasks_url, curve)
-    watch = LoopSocket(
-        router.get_monitor_socket(zmq.EVENT_DISCONNECTED), lambda event: controller.peer_left()
-    )
+    controller.serve(wire, tasks, curve)
     for signum in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(signum, controller.stop_soon, f"received {signum.name}")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -114,7 +116,7 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
         file,
         ConnectionFile(
             options.name,
-            url,
+            clients.url,
             key,
             os.getpid(),
             os.getppid(),
@@ -131,8 +133,6 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
         await controller.stopped.wait()
     finally:
         file.unlink(missing_ok=True)
-        router.disable_monitor()
-        watch.close()
         wire.close()
         link.close()
         context.term()

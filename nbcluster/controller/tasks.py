@@ -1,25 +1,24 @@
 """The controller's end of the task channel: one socket, a key and an identity for each engine. Knows no tasks.
 
-An agent connects with the identity of its incarnation and signs with the key of its engine's connection file, so the
-key of one engine says nothing under the name of another. A connection that breaks is told once: what was under way is
-lost with it, whether or not the agent comes back.
+An agent connects with an identity that names its incarnation, and that nobody else can guess, and signs with the key of
+its engine's connection file: so the key of one engine says nothing under the name of another. One connection speaks for
+an incarnation at a time. One that breaks is told once: what was under way is lost with it, whether or not the agent
+comes back.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import Protocol
-
-import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from nbcluster.errors import AuthenticationError, VersionMismatch
 from nbcluster.ids import Incarnation
 from nbcluster.protocol import codec
 from nbcluster.protocol.tasks import AgentHello, Answered, Failed, FromEngine, ToEngine, ValueSent
 from nbcluster.transport.frames import Buffer, Frames
-from nbcluster.transport.loopsocket import LoopSocket
+from nbcluster.transport.ports import Hub
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +36,7 @@ class ChannelListener(Protocol):
         """The connection of an agent that had said hello broke."""
 
 
-def identity_of(incarnation: Incarnation) -> bytes:
-    """The identity that the agent of an incarnation connects with."""
-    return b"e%d" % incarnation
+_IDENTITY = re.compile(rb"e([0-9]{1,18})-[0-9a-f]+")
 
 
 class TaskChannel:
@@ -47,82 +44,74 @@ class TaskChannel:
 
     Parameters
     ----------
-    socket : zmq.Socket
-        A bound ROUTER; owned from now on.
+    hub : Hub
+        Owned from now on.
     listener : ChannelListener
     """
 
-    def __init__(self, socket: zmq.Socket[bytes], listener: ChannelListener) -> None:
+    def __init__(self, hub: Hub, listener: ChannelListener) -> None:
         self._listener = listener
-        self._frames: dict[bytes, tuple[Incarnation, Frames]] = {}
-        self._connections: dict[int, Incarnation] = {}
-        self._greeted: set[Incarnation] = set()
+        self._frames: dict[Incarnation, Frames] = {}
+        self._identities: dict[Incarnation, bytes] = {}
+        """Of those that have said hello."""
+        self._speakers: dict[bytes, Incarnation] = {}
         self.refused = 0
         """How many messages were dropped because they did not check."""
-        self._monitor = LoopSocket(socket.get_monitor_socket(zmq.EVENT_DISCONNECTED), self._disconnected)
-        self._socket = LoopSocket(socket, self._came, want_source=True)
+        self._hub = hub
+        hub.listen(self._came, self._gone)
 
     def admit(self, incarnation: Incarnation, key: str) -> None:
         """Expect the agent of an incarnation, which signs with this key."""
-        self._frames[identity_of(incarnation)] = (incarnation, Frames(key.encode(), remember=REMEMBERED))
+        self._frames[incarnation] = Frames(key.encode(), remember=REMEMBERED)
 
     def dismiss(self, incarnation: Incarnation) -> None:
         """Hear of an incarnation no more."""
-        self._frames.pop(identity_of(incarnation), None)
-        self._greeted.discard(incarnation)
-        for descriptor in [fd for fd, known in self._connections.items() if known == incarnation]:
-            del self._connections[descriptor]
+        self._frames.pop(incarnation, None)
+        self._forget(incarnation)
 
     def has_agent(self, incarnation: Incarnation) -> bool:
         """Whether its agent has said hello and is still connected."""
-        return incarnation in self._greeted
+        return incarnation in self._identities
 
     def send(self, incarnation: Incarnation, message: ToEngine, buffers: Sequence[Buffer] = ()) -> None:
         """Send a message; an agent that cannot be reached is told to the listener as lost."""
-        identity = identity_of(incarnation)
-        known = self._frames.get(identity)
-        if known is None or incarnation not in self._greeted:
+        identity = self._identities.get(incarnation)
+        if identity is None:
             return  # its death is on the way, or was told
         msg_type, content = codec.encode_task(message)
-        _, frames = known[1].pack(msg_type, content, idents=(identity,), buffers=buffers)
-        if not self._socket.send(frames):
+        _, frames = self._frames[incarnation].pack(msg_type, content, idents=(identity,), buffers=buffers)
+        if not self._hub.send(frames):
             self._lost(incarnation)
 
     def close(self) -> None:
-        """Close the socket; last words are given a moment to leave."""
-        self._socket.socket.disable_monitor()
-        self._monitor.close()
-        self._socket.close(linger=200)
+        """Close; last words are given a moment to leave."""
+        self._hub.close(linger=200)
 
     def _came(self, parts: list[Buffer]) -> None:
         identity = bytes(parts[0])
-        known = self._frames.get(identity)
-        if known is None:
+        incarnation = self._speakers.get(identity) or _named_in(identity)
+        signed = self._frames.get(incarnation) if incarnation is not None else None
+        if incarnation is None or signed is None:
             self._refuse(
                 f"a message came from {identity[:20]!r}, which is no engine of this cluster; dropped"
             )
             return
-        incarnation, frames = known
         try:
-            came = frames.unpack(parts)
+            came = signed.unpack(parts)
         except AuthenticationError as error:
-            self._refuse(f"as engine {identity.decode()}: {error}")
+            self._refuse(f"as engine {incarnation}: {error}")
             return
         try:
             message = codec.decode_from_engine(came.content)
         except VersionMismatch as error:
             self._refuse(f"{error}; dropped")
             return
-        if isinstance(message, AgentHello):
-            self._connections[self._socket.source] = incarnation
-            self._greeted.add(incarnation)
-        elif incarnation not in self._greeted:
-            self._refuse(f"engine {identity.decode()} speaks before its hello; dropped")
+        if identity not in self._speakers and not self._is_greeting(incarnation, identity, message):
             return
         sizes: tuple[int, ...] = getattr(message, "sizes", ())
         if [len(buffer) for buffer in came.buffers] != list(sizes):
             why = (
-                f"{type(message).__name__} of engine {identity.decode()} came with {len(came.buffers)} buffers "
+                f"{type(message).__name__} of engine {incarnation} came with {len(came.buffers)} buffers "
                 f"that are not the {len(sizes)} announced (truncated)"
             )
             self._refuse(f"{why}; dropped")
@@ -132,22 +121,39 @@ class TaskChannel:
             return
         self._listener.agent_said(incarnation, message, came.buffers)
 
+    def _is_greeting(self, incarnation: Incarnation, identity: bytes, message: FromEngine) -> bool:
+        if not isinstance(message, AgentHello):
+            self._refuse(f"engine {incarnation} speaks before its hello; dropped")
+            return False
+        if incarnation in self._identities:
+            self._refuse(f"a second connection speaks as engine {incarnation}, which is connected; dropped")
+            return False
+        self._identities[incarnation] = identity
+        self._speakers[identity] = incarnation
+        return True
+
     def _refuse(self, why: str) -> None:
         self.refused += 1
         if self.refused & (self.refused - 1) == 0:  # at 1, 2, 4, 8, …: a flood does not fill the log
             log.warning("%s (%d so far)", why, self.refused)
 
-    def _disconnected(self, parts: list[Buffer]) -> None:
-        gone = self._connections.pop(
-            int(parse_monitor_message([bytes(part) for part in parts])["value"]), None
-        )
-        if gone is not None:
-            self._lost(gone)
+    def _gone(self, identity: bytes) -> None:
+        incarnation = self._speakers.get(identity)
+        if incarnation is not None:
+            self._lost(incarnation)
 
     def _lost(self, incarnation: Incarnation) -> None:
-        if incarnation in self._greeted:
-            self._greeted.discard(incarnation)
+        if self._forget(incarnation):
             self._listener.agent_lost(incarnation)
+
+    def _forget(self, incarnation: Incarnation) -> bool:
+        identity = self._identities.pop(incarnation, None)
+        return identity is not None and self._speakers.pop(identity, None) is not None
+
+
+def _named_in(identity: bytes) -> Incarnation | None:
+    found = _IDENTITY.fullmatch(identity)
+    return Incarnation(int(found[1])) if found is not None else None
 
 
 def _answer_in_place_of(message: FromEngine, why: str) -> FromEngine | None:

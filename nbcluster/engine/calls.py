@@ -43,7 +43,7 @@ def start(kernel: Any) -> Agent | None:
     loader = FunctionLoader(where=f"engine {number}" if number else "this engine")
     shell, namespaces = kernel.shell, kernel.namespaces
     complain = kernel.log.error
-    link = TaskLink(url, f"e{incarnation}".encode(), kernel.session.key, complain)
+    link = TaskLink(url, new_identity(incarnation), kernel.session.key, complain)
     queue = CallQueue(shell.interrupts.begin_call)
     store = Store()
     functions = Functions(loader)
@@ -96,6 +96,11 @@ def start(kernel: Any) -> Agent | None:
     agent.start()
     atexit.register(agent.close)
     return agent
+
+
+def new_identity(incarnation: int) -> bytes:
+    """Return an identity on the task channel that names an incarnation, and that nobody else can guess."""
+    return b"e%d-%s" % (incarnation, os.urandom(12).hex().encode())
 
 
 def _dump_whole(value: Any) -> bytes:

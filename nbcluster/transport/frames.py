@@ -13,7 +13,6 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from itertools import count
 
 from msgspec import UNSET, DecodeError, Struct, UnsetType, json
@@ -69,7 +68,7 @@ class Frames:
     """
 
     def __init__(self, key: bytes, *, remember: int = REMEMBERED_SIGNATURES) -> None:
-        self._mac = hmac.new(key, digestmod=sha256) if key else None
+        self._key = key
         self._session = uuid.uuid4().hex
         self._counter = count()
         self._remember = remember
@@ -127,7 +126,7 @@ class Frames:
         self._check(signature, signed)
         try:
             header = _header_decoder.decode(signed[0])
-            parent_id = _header_decoder.decode(signed[1]).msg_id
+            parent_id = "" if signed[1] == b"{}" else _header_decoder.decode(signed[1]).msg_id
         except DecodeError as error:
             raise AuthenticationError(
                 f"a message with an unreadable header came: {error}; dropped"
@@ -136,15 +135,12 @@ class Frames:
         return Message(idents, header, parent_id, signed[1], signed[2], signed[3], parts[at + 6 :])
 
     def _sign(self, parts: Sequence[bytes]) -> bytes:
-        if self._mac is None:
+        if not self._key:
             return b""
-        mac = self._mac.copy()
-        for part in parts:
-            mac.update(part)
-        return mac.hexdigest().encode()
+        return hmac.digest(self._key, b"".join(parts), "sha256").hex().encode()
 
     def _check(self, signature: bytes, parts: Sequence[bytes]) -> None:
-        if self._mac is None:
+        if not self._key:
             return
         if not hmac.compare_digest(signature, self._sign(parts)):
             raise AuthenticationError("a message came that is not signed with this cluster's key; dropped")

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import zmq
 
 from nbcluster.transport.frames import Buffer
+from nbcluster.transport.turns import turn
 
 log = logging.getLogger(__name__)
 
@@ -34,17 +34,6 @@ _MORE = int(zmq.DONTWAIT | zmq.SNDMORE)
 _LAST = int(zmq.DONTWAIT)
 _POLLIN = int(zmq.POLLIN)
 """As plain numbers: arithmetic with zmq's enumerations takes longer than sending a small frame."""
-
-_turn = threading.local()
-
-
-def at_end_of_turn(function: Callable[[], object]) -> None:
-    """Have a function called when what a socket has to read now was handled; outside of a read, in the next round."""
-    after: list[Callable[[], object]] | None = getattr(_turn, "after", None)
-    if after is None:
-        asyncio.get_running_loop().call_soon(function)
-    else:
-        after.append(function)
 
 
 class LoopSocket:
@@ -124,18 +113,11 @@ class LoopSocket:
 
     def _read(self) -> None:
         self._reading = True
-        after: list[Callable[[], object]] = []
-        _turn.after = after
-        try:
-            self._read_batch()
-        finally:
-            self._reading = False
-            _turn.after = None
-            for function in after:
-                try:
-                    function()
-                except Exception:
-                    log.exception("what was to follow a message could not be done")
+        with turn():
+            try:
+                self._read_batch()
+            finally:
+                self._reading = False
 
     def _read_batch(self) -> None:
         for _ in range(BATCH):

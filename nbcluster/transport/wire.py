@@ -1,40 +1,29 @@
-"""The client channel: typed messages as signed frames over one socket. Knows no meanings.
+"""The client channel: typed messages as signed frames over one end of a channel. Knows no meanings and no sockets.
 
-The controller's end is a ROUTER, the client's a DEALER. Frames that do not check are dropped, counted and logged,
-and do no harm to the others.
+The controller's end is a hub, the client's a port. Frames that do not check are dropped, counted and logged, and do no
+harm to the others.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
-
-import zmq
 
 from nbcluster.errors import AuthenticationError, VersionMismatch
 from nbcluster.protocol import codec
 from nbcluster.protocol.messages import FromController, Request
 from nbcluster.transport.frames import Buffer, Frames
-from nbcluster.transport.loopsocket import LoopSocket
+from nbcluster.transport.ports import Hub, Port
 
 log = logging.getLogger(__name__)
-
-MAX_MESSAGE = 1 << 30
-"""Bytes of one frame; a peer that sends a larger one is disconnected by zmq (ZMQ_MAXMSGSIZE)."""
 
 Received = TypeVar("Received", Request, FromController)
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Keys of an encrypted socket, Z85. A client has `server` and keys of its own; a server only its own."""
-
-    public: bytes
-    secret: bytes
-    server: bytes = b""
+def _nothing(*_: object) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +42,8 @@ class Wire(Generic[Received]):
 
     Parameters
     ----------
-    socket : zmq.Socket
-        Bound or connected; owned from now on.
+    end : Hub or Port
+        Owned from now on.
     key : bytes
         The cluster's key.
     decode : callable
@@ -63,15 +52,18 @@ class Wire(Generic[Received]):
         Called with each message that checks.
     on_unreadable : callable, optional
         Called with identity, message id and error for a message that is authentic and cannot be read.
+    on_gone : callable, optional
+        Called when a connection breaks, by a hub with the identity of its peer.
     """
 
     def __init__(
         self,
-        socket: zmq.Socket[bytes],
+        end: Hub | Port,
         key: bytes,
         decode: Callable[[bytes], Received],
         on_arrival: Callable[[Arrival[Received]], None],
         on_unreadable: Callable[[bytes, str, VersionMismatch], None] | None = None,
+        on_gone: Callable[..., object] = _nothing,
     ) -> None:
         self._frames = Frames(key)
         self._decode: Callable[[bytes], Received] = decode
@@ -79,12 +71,8 @@ class Wire(Generic[Received]):
         self._on_unreadable = on_unreadable
         self.refused = 0
         """How many messages were dropped because they did not check."""
-        self._socket = LoopSocket(socket, self._on_frames)
-
-    @property
-    def socket(self) -> zmq.Socket[bytes]:
-        """The zmq socket, for a monitor."""
-        return self._socket.socket
+        self._end = end
+        end.listen(self._on_frames, on_gone)
 
     def send(
         self,
@@ -106,15 +94,15 @@ class Wire(Generic[Received]):
             idents=(ident,) if ident else (),
             buffers=buffers,
         )
-        return self._socket.send(frames)
+        return self._end.send(frames)
 
     def new_id(self) -> str:
         """An id for a request."""
         return self._frames.new_id()
 
     def close(self) -> None:
-        """Close the socket; last words are given a moment to leave."""
-        self._socket.close(linger=200)
+        """Close; last words are given a moment to leave."""
+        self._end.close(linger=200)
 
     def _on_frames(self, frames: list[bytes]) -> None:
         try:
@@ -133,60 +121,3 @@ class Wire(Generic[Received]):
                 self._on_unreadable(ident, came.header.msg_id, error)
             return
         self._on_arrival(Arrival(ident, came.header.msg_id, came.parent_id, message, came.buffers))
-
-
-def bind_router(
-    context: zmq.Context[zmq.Socket[bytes]], url: str, curve: Curve | None, *, takeover: bool = True
-) -> tuple[zmq.Socket[bytes], str]:
-    """Bind the controller's end; return it and the url to connect to.
-
-    With `takeover` a peer may come back under its identity over a new connection, and silent connections are cut;
-    without it the first that has an identity keeps it as long as it is connected.
-
-    Raises
-    ------
-    zmq.ZMQError
-        When the address cannot be bound.
-    """
-    socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
-    socket.setsockopt(zmq.SNDHWM, 0)  # accounted by the controller, per client
-    socket.setsockopt(zmq.RCVHWM, 1000)
-    socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-    socket.setsockopt(zmq.ROUTER_HANDOVER, int(takeover))
-    socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
-    if curve is not None:
-        socket.curve_server = True
-        socket.curve_publickey = curve.public
-        socket.curve_secretkey = curve.secret
-    if url.startswith("tcp:"):
-        if takeover:
-            socket.setsockopt(zmq.HEARTBEAT_IVL, 2000)
-        port = socket.bind_to_random_port(url)
-        return socket, f"{url}:{port}"
-    previous = os.umask(0o177)
-    try:
-        socket.bind(url)
-    finally:
-        os.umask(previous)
-    return socket, url
-
-
-def connect_dealer(
-    context: zmq.Context[zmq.Socket[bytes]], url: str, identity: bytes, curve: Curve | None
-) -> zmq.Socket[bytes]:
-    """Connect a client's end."""
-    socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
-    socket.setsockopt(zmq.IDENTITY, identity)
-    socket.setsockopt(zmq.SNDHWM, 0)
-    socket.setsockopt(zmq.RCVHWM, 0)
-    socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
-    socket.setsockopt(zmq.RECONNECT_IVL, 20)
-    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
-    if curve is not None:
-        socket.curve_serverkey = curve.server
-        socket.curve_publickey = curve.public
-        socket.curve_secretkey = curve.secret
-    if url.startswith("tcp:"):
-        socket.setsockopt(zmq.HEARTBEAT_IVL, 2000)
-    socket.connect(url)
-    return socket

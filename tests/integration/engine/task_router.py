@@ -54,7 +54,8 @@ class TaskRouter:
         self.url = url
         self.open()
         self.frames: Frames | None = None
-        self.identity = f"e{INCARNATION}".encode()
+        self.identity = b""
+        """Of the agent, once it has spoken."""
         self.unread: list[tuple[FromEngine, Sequence[Buffer]]] = []
         self.functions = FunctionDumper()
         self.arguments = ArgumentDumper(self.functions)
@@ -87,7 +88,8 @@ class TaskRouter:
         if not self.socket.poll(int(seconds * 1000) + 1):
             return False
         parts = self.socket.recv_multipart()
-        assert parts[0] == self.identity
+        assert parts[0].startswith(f"e{INCARNATION}-".encode())
+        self.identity = parts[0]
         came = self.frames.unpack(parts)
         self.unread.append((decode_from_engine(came.content), came.buffers))
         return True

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 import stat
+import struct
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,14 +27,17 @@ from nbcluster.errors import ControllerLost
 from nbcluster.protocol.version import PROTOCOL_VERSION
 from nbcluster.testing.leftovers import find_processes
 from nbcluster.testing.waiting import wait_until
-from nbcluster.transport import wire
+from nbcluster.transport import ends, zmqports
 from nbcluster.transport.frames import Frames
+from nbcluster.transport.framing import MAX_FRAMES, Assembler, chunks_of
+from nbcluster.transport.ports import MAX_MESSAGE
 from nbcluster.transport.rendezvous import (
     ConnectionFile,
     read_connection_file,
     runtime_dir,
     write_connection_file,
 )
+from nbcluster.transport.streams import connect, is_ours
 
 DEADLINE = 10.0
 HELLO = b'{"type":"Hello","client":"intruder","label":"intruder"}'
@@ -45,10 +55,15 @@ def connection_file(name: str = "guarded") -> ConnectionFile:
 
 
 class Intruder:
-    """A raw socket to the controller."""
+    """Somebody's raw connection to the controller."""
 
     def __init__(self, file: ConnectionFile, curve: bool = False) -> None:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        if file.url.startswith("unix:"):
+            self.stream: socket.socket | None = connect(file.url, b"intruder")
+            self.assembler = Assembler(1 << 20)
+            return
+        self.stream = None
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.IDENTITY, b"intruder")
         self.socket.linger = 0
@@ -59,16 +74,43 @@ class Intruder:
         self.socket.connect(file.url)
 
     def send(self, frames: list[Any]) -> None:
+        if self.stream is not None:
+            self.send_bytes(b"".join(chunks_of(frames)))
+            return
         with suppress(zmq.Again):  # a peer that is not let in may not even send
             self.socket.send_multipart(frames)
 
-    def answers(self, seconds: float = 0.3) -> list[bytes] | None:
+    def send_bytes(self, data: bytes) -> None:
+        assert self.stream is not None
+        self.stream.sendall(data)
+
+    def answers(self, seconds: float = 0.3) -> list[Any] | None:
         """The next answer, None when there is none."""
-        if not self.socket.poll(int(seconds * 1000)):
-            return None
-        return self.socket.recv_multipart()
+        if self.stream is None:
+            return self.socket.recv_multipart() if self.socket.poll(int(seconds * 1000)) else None
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.stream.settimeout(left)
+            try:
+                data = self.stream.recv(1 << 16)
+            except TimeoutError:
+                return None
+            if messages := self.assembler.feed(memoryview(data)):
+                return messages[0]
+        return None
+
+    def is_sent_away(self) -> bool:
+        """Whether the controller has closed the connection."""
+        assert self.stream is not None
+        self.stream.settimeout(DEADLINE)
+        try:
+            return self.stream.recv(1 << 16) == b""
+        except ConnectionError:
+            return True
 
     def close(self) -> None:
+        if self.stream is not None:
+            self.stream.close()
         self.context.destroy(linger=0)
 
 
@@ -150,22 +192,89 @@ def test_an_order_without_hello_is_refused(cluster: Cluster, intruder: Intruder)
     still_works(cluster)
 
 
-def test_too_large_a_message_disconnects_its_sender_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "MAX_MESSAGE", 1 << 16)  # ours; the controller's own is set by its start
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    router, url = wire.bind_router(context, "tcp://127.0.0.1", None)
-    bad, good = (context.socket(zmq.DEALER) for _ in range(2))
-    try:
-        for socket in (bad, good):
-            socket.linger = 0
-            socket.connect(url)
-        bad.send(b"x" * ((1 << 16) + 1))
-        good.send(b"y" * (1 << 16))
-        assert router.poll(5000)
-        assert len(router.recv_multipart()[1]) == 1 << 16
-        assert not router.poll(300)
-    finally:
+@pytest.mark.parametrize(
+    ("announced", "why"),
+    [
+        (struct.pack("<IQ", 1, MAX_MESSAGE + 1), f"a message of {MAX_MESSAGE + 1} bytes is announced"),
+        (struct.pack("<I", MAX_FRAMES + 1), f"a message of {MAX_FRAMES + 1} frames is announced"),
+    ],
+)
+def test_too_large_a_message_disconnects_its_sender_alone(
+    cluster: Cluster, intruder: Intruder, announced: bytes, why: str
+) -> None:
+    intruder.send_bytes(announced)
+    assert intruder.is_sent_away()
+    assert why in cluster.logs()
+    still_works(cluster)
+
+
+def test_too_large_a_message_over_tcp_disconnects_its_sender_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zmqports, "MAX_MESSAGE", 1 << 16)
+
+    async def story() -> list[list[Any]]:
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        hub = ends.bind_hub(context, "tcp://127.0.0.1", None)
+        came: list[list[Any]] = []
+        heard = asyncio.Event()
+
+        def take(frames: list[Any]) -> None:
+            came.append(frames)
+            heard.set()
+
+        hub.listen(take, lambda identity: None)
+        bad, good = (ends.connect_port(context, hub.url, who, None) for who in (b"bad", b"good"))
+        for port in (bad, good):
+            port.listen(came.append, lambda: None)
+        bad.send([b"x" * ((1 << 16) + 1)])
+        good.send([b"y" * (1 << 16)])
+        async with asyncio.timeout(DEADLINE):
+            await heard.wait()
+            good.send([b"again"])
+            while len(came) < 2:
+                heard.clear()
+                await heard.wait()
+        for end in (bad, good, hub):
+            end.close()
         context.destroy(linger=0)
+        return came
+
+    assert asyncio.run(story()) == [[b"good", b"y" * (1 << 16)], [b"good", b"again"]]
+
+
+def test_an_identity_in_use_is_refused_and_takes_nothing_over(cluster: Cluster, intruder: Intruder) -> None:
+    intruder.send(message(connection_file().key))
+    assert intruder.answers(5) is not None
+    second = Intruder(connection_file())
+    assert second.is_sent_away()
+    second.close()
+    intruder.send(message(connection_file().key, b'{"type":"Describe"}'))
+    assert intruder.answers(5) is not None
+
+
+def test_a_local_socket_is_its_users_alone(cluster: Cluster) -> None:
+    path = connection_file().url.removeprefix("unix:")
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    # Another user who got hold of the descriptor's path all the same is known by the system's word.
+    pair = socket.socketpair()
+    assert is_ours(pair[0])
+    if os.getuid() == 0:
+        code = (
+            "import os, socket, sys; os.setuid(65534); "
+            "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.recv(1)"
+        )
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o755)
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(f"{directory}/s")
+                os.chmod(f"{directory}/s", 0o666)
+                listening.listen()
+                stranger = subprocess.Popen([sys.executable, "-c", code, f"{directory}/s"])
+                connected, _ = listening.accept()
+                assert not is_ours(connected)
+                connected.close()
+                stranger.wait(DEADLINE)
+    for end in pair:
+        end.close()
 
 
 # -- secrets ----------------------------------------------------------------------------------

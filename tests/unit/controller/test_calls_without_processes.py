@@ -23,9 +23,9 @@ from nbcluster.protocol import messages as m
 from nbcluster.protocol import tasks as t
 from nbcluster.protocol.outcomes import Returned, Threw, Withdrawn
 from nbcluster.protocol.supervision import FromSupervisor, ToSupervisor
+from nbcluster.transport.ends import bind_hub, connect_port
 from nbcluster.transport.frames import Frames
-from nbcluster.transport.loopsocket import LoopSocket
-from nbcluster.transport.wire import Arrival, Wire, bind_router, connect_dealer
+from nbcluster.transport.wire import Arrival, Wire
 
 ME = ClientId("me")
 NOTHING = b"\x80\x05N."
@@ -72,15 +72,15 @@ class Stage:
         self.context: zmq.Context[Any] = zmq.Context()
         config = ControllerConfig("stage", str(directory), str(directory / "connection.json"))
         self.controller = Controller(config, self.context, Supervisor())
-        router, url = bind_router(self.context, f"ipc://{directory}/c", None)
-        tasks, self.tasks_url = bind_router(self.context, f"ipc://{directory}/t", None, takeover=False)
+        clients, tasks = (bind_hub(self.context, f"unix:{directory}/{name}", None) for name in "ct")
+        self.tasks_url = tasks.url
         self.served: Wire[m.Request] = Wire(
-            router, b"key", codec.decode_request, self.controller.arrived, self.controller.unreadable
+            clients, b"key", codec.decode_request, self.controller.arrived, self.controller.unreadable
         )
-        self.controller.serve(self.served, tasks, self.tasks_url, None)
+        self.controller.serve(self.served, tasks, None)
         self.client = Ear()
-        dealer = connect_dealer(self.context, url, ME.encode(), None)
-        self.wire: Wire[m.FromController] = Wire(dealer, b"key", codec.decode_from_controller, self._told)
+        port = connect_port(self.context, clients.url, ME.encode(), None)
+        self.wire: Wire[m.FromController] = Wire(port, b"key", codec.decode_from_controller, self._told)
         self.agent = Ear()
         self._count = 0
 
@@ -97,12 +97,10 @@ class Stage:
         [process] = self.controller._pool.by_incarnation.values()
         self.process = process
         self._frames = Frames(process.connection.key.encode())
-        socket = self.context.socket(zmq.DEALER)
-        socket.setsockopt(zmq.IDENTITY, b"e%d" % process.incarnation)
-        socket.connect(self.tasks_url)
-        self._agent = LoopSocket(
-            socket,
+        self._agent = connect_port(self.context, self.tasks_url, b"e%d-a9" % process.incarnation, None)
+        self._agent.listen(
             lambda frames: self.agent.hear(codec.decode_to_engine(self._frames.unpack(frames).content)),
+            lambda: None,
         )
 
     async def start(self) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import tempfile
 from collections.abc import Callable
 
 import pytest
-import zmq
 from msgspec import Raw
 
 from nbcluster.controller import clients as module
@@ -18,6 +18,7 @@ from nbcluster.protocol import calls as c
 from nbcluster.protocol import codec
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.outcomes import Returned
+from nbcluster.transport.streams import StreamHub, StreamPort, connect
 from nbcluster.transport.wire import Arrival, Wire
 
 ME = ClientId("me")
@@ -35,11 +36,15 @@ def output(text: str, cell: str = "cell") -> m.TaskOutput:
 
 async def between(talk: Callable[[Clients], None], expected: int) -> list[Arrival[m.FromController]]:
     """Have a controller's end say something to a client over sockets within this process; return what came."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    router, dealer = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
-    dealer.setsockopt(zmq.IDENTITY, ME.encode())
-    router.bind("inproc://clients")
-    dealer.connect("inproc://clients")
+    with tempfile.TemporaryDirectory() as directory:
+        return await _between(f"{directory}/c", talk, expected)
+
+
+async def _between(
+    path: str, talk: Callable[[Clients], None], expected: int
+) -> list[Arrival[m.FromController]]:
+    hub = StreamHub(path)
+    port = StreamPort(connect(hub.url, ME.encode()))
     came: list[Arrival[m.FromController]] = []
     enough = asyncio.Event()
 
@@ -49,8 +54,8 @@ async def between(talk: Callable[[Clients], None], expected: int) -> list[Arriva
             enough.set()
 
     known = asyncio.Event()
-    there: Wire[m.Request] = Wire(router, b"key", codec.decode_request, lambda _: known.set())
-    here: Wire[m.FromController] = Wire(dealer, b"key", codec.decode_from_controller, arrived)
+    there: Wire[m.Request] = Wire(hub, b"key", codec.decode_request, lambda _: known.set())
+    here: Wire[m.FromController] = Wire(port, b"key", codec.decode_from_controller, arrived)
     here.send(hello(), msg_id="1")
     async with asyncio.timeout(10):
         await known.wait()
@@ -61,7 +66,6 @@ async def between(talk: Callable[[Clients], None], expected: int) -> list[Arriva
         await enough.wait()
     here.close()
     there.close()
-    context.destroy(linger=0)
     return came
 
 

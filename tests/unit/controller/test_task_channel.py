@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,8 +17,8 @@ from nbcluster.controller.tasks import TaskChannel
 from nbcluster.ids import Incarnation, TaskId
 from nbcluster.protocol import codec
 from nbcluster.protocol import tasks as t
+from nbcluster.transport.ends import bind_hub, connect_port
 from nbcluster.transport.frames import Buffer, Frames
-from nbcluster.transport.wire import bind_router
 
 ONE, TWO = Incarnation(1), Incarnation(2)
 KEYS = {ONE: "key of one", TWO: "key of two"}
@@ -54,27 +55,41 @@ class Agent:
 
     def __init__(self, context: zmq.Context[Any], url: str, incarnation: int, key: str) -> None:
         self.frames = Frames(key.encode())
-        self.socket = context.socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.IDENTITY, b"e%d" % incarnation)
-        self.socket.linger = 0
-        self.socket.connect(url)
+        self.identity = b"e%d-%s" % (incarnation, os.urandom(8).hex().encode())
+        self.port = connect_port(context, url, self.identity, None)
+        self.heard: list[t.ToEngine] = []
+        self.is_sent_away = False
+        self.port.listen(self._came, self._gone)
+
+    def _came(self, frames: list[Any]) -> None:
+        self.heard.append(codec.decode_to_engine(self.frames.unpack(frames).content))
+
+    def _gone(self) -> None:
+        self.is_sent_away = True
 
     def pack(self, message: t.FromEngine, buffers: Sequence[bytes] = ()) -> list[Any]:
         return self.frames.pack(*codec.encode_task(message), buffers=buffers)[1]
 
     def say(self, message: t.FromEngine, buffers: Sequence[bytes] = ()) -> None:
-        self.socket.send_multipart(self.pack(message, buffers))
+        self.send(self.pack(message, buffers))
+
+    def send(self, frames: list[Any]) -> None:
+        assert self.port.send(frames)
+
+    def close(self) -> None:
+        self.port.close()
 
 
 class Stage:
     """A channel that expects two engines, and whoever connects."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, url: str) -> None:
         self.context: zmq.Context[Any] = zmq.Context()
-        router, self.url = bind_router(self.context, f"ipc://{directory}/t", None, takeover=False)
+        hub = bind_hub(self.context, url, None)
+        self.url = hub.url
         self.heard = Heard()
         self.agents: list[Agent] = []
-        self.channel = TaskChannel(router, self.heard)
+        self.channel = TaskChannel(hub, self.heard)
         for incarnation, key in KEYS.items():
             self.channel.admit(incarnation, key)
 
@@ -89,16 +104,29 @@ class Stage:
         return agent
 
 
+@pytest.fixture(params=["unix", "tcp"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a channel listens."""
+    return f"unix:{tmp_path}/t" if request.param == "unix" else "tcp://127.0.0.1"
+
+
 @asynccontextmanager
-async def stage(directory: Path) -> AsyncIterator[Stage]:
-    made = Stage(directory)
+async def stage(url: str) -> AsyncIterator[Stage]:
+    made = Stage(url)
     try:
         yield made
     finally:
         made.channel.close()
         for agent in made.agents:
-            agent.socket.close(0)
+            agent.close()
         made.context.destroy(linger=0)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait for a fact that nobody tells."""
+    async with asyncio.timeout(10):
+        while not is_so():
+            await asyncio.sleep(0.005)
 
 
 def hello(incarnation: Incarnation) -> t.AgentHello:
@@ -125,10 +153,10 @@ def begun(task: str) -> t.Begun:
     ],
 )
 def test_what_does_not_check_is_dropped_and_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, what: str, why: str
+    address: str, caplog: pytest.LogCaptureFixture, what: str, why: str
 ) -> None:
     async def told() -> None:
-        async with stage(tmp_path) as on:
+        async with stage(address) as on:
             honest = await on.greeted(ONE)
             key = {"another engine's key": KEYS[ONE], "no key": "", "unknown engine": KEYS[ONE]}.get(
                 what, KEYS[TWO]
@@ -146,10 +174,8 @@ def test_what_does_not_check_is_dropped_and_logged(
             if what == "ended engine":
                 on.channel.dismiss(TWO)
             for frames in sent:
-                other.socket.send_multipart(frames)
-            async with asyncio.timeout(10):
-                while not on.channel.refused:
-                    await asyncio.sleep(0.005)
+                other.send(frames)
+            await until(lambda: on.channel.refused > 0)
             honest.say(begun("true"))
             await on.heard.until(lambda: begun("true") in on.heard.messages())
             believed = [hello(TWO)] if what in ("replay", "nonsense") else []
@@ -161,27 +187,31 @@ def test_what_does_not_check_is_dropped_and_logged(
     assert why in caplog.text
 
 
-def test_who_comes_second_under_an_identity_is_not_heard_and_takes_nothing_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("greets", [True, False])
+def test_who_comes_second_as_an_engine_is_not_heard_and_takes_nothing_over(
+    address: str, greets: bool
+) -> None:
     async def story() -> None:
-        async with stage(tmp_path) as on:
+        async with stage(address) as on:
             honest = await on.greeted(ONE)
             thief = on.agent(ONE, KEYS[ONE])
-            thief.say(begun("a lie"))
+            thief.say(hello(ONE) if greets else begun("a lie"))
+            await until(lambda: on.channel.refused == 1)
             on.channel.send(ONE, t.DropValues((TaskId("a"),)))
-            assert await asyncio.to_thread(honest.socket.poll, 10_000)
-            message = honest.frames.unpack(honest.socket.recv_multipart())
-            assert codec.decode_to_engine(message.content) == t.DropValues((TaskId("a"),))
-            assert not thief.socket.poll(50)
+            await until(lambda: bool(honest.heard))
+            assert honest.heard == [t.DropValues((TaskId("a"),))]
+            thief.close()
             honest.say(begun("true"))
             await on.heard.until(lambda: len(on.heard.said) > 1)
             assert on.heard.messages() == [hello(ONE), begun("true")]
+            assert (on.heard.lost, thief.heard) == ([], [])
 
     asyncio.run(story())
 
 
-def test_buffers_that_are_not_those_announced_end_the_wait_with_a_reason(tmp_path: Path) -> None:
+def test_buffers_that_are_not_those_announced_end_the_wait_with_a_reason(address: str) -> None:
     async def story() -> None:
-        async with stage(tmp_path) as on:
+        async with stage(address) as on:
             agent = await on.greeted(ONE)
             agent.say(t.ValueSent(1, b"p", (5, 100_000)), [b"12345", b"x" * 100_000])
             agent.say(t.ValueSent(2, b"p", (5, 100_000)), [b"12345"])
@@ -202,12 +232,12 @@ def test_buffers_that_are_not_those_announced_end_the_wait_with_a_reason(tmp_pat
     asyncio.run(story())
 
 
-def test_a_connection_that_breaks_is_told_once_and_also_when_it_comes_back(tmp_path: Path) -> None:
+def test_a_connection_that_breaks_is_told_once_and_also_when_it_comes_back(address: str) -> None:
     async def story() -> None:
-        async with stage(tmp_path) as on:
+        async with stage(address) as on:
             await on.greeted(TWO)
             agent = await on.greeted(ONE)
-            agent.socket.close(0)
+            agent.close()
             await on.heard.until(lambda: bool(on.heard.lost))
             assert not on.channel.has_agent(ONE)
             on.channel.send(ONE, t.DropValues(()))  # to nobody
@@ -215,7 +245,7 @@ def test_a_connection_that_breaks_is_told_once_and_also_when_it_comes_back(tmp_p
             again.say(begun("again"))
             await on.heard.until(lambda: begun("again") in on.heard.messages())
             on.channel.dismiss(TWO)
-            again.socket.close(0)
+            again.close()
             await on.heard.until(lambda: len(on.heard.lost) > 1)
             assert on.heard.lost == [ONE, ONE]
 
