@@ -187,10 +187,18 @@ class AsyncCluster(CallingCluster):
         return (await self.connection.ask(request, m.KernelReply, timeout=timeout + 10)).content
 
     async def inspect(
-        self, code: str, cursor_pos: int, detail_level: int = 0, targets: Key = "", timeout: float = 0.3
+        self,
+        code: str,
+        cursor_pos: int,
+        detail_level: int = 0,
+        targets: Key = "",
+        timeout: float = 0.3,
+        namespace: str = "",
     ) -> dict[str, Any]:
         """Ask an engine's kernel what a name is; the content of its inspect_reply, empty when it is late."""
-        request = m.Inspect(code, cursor_pos, detail_level, from_python(targets), timeout)
+        request = m.Inspect(
+            code, cursor_pos, detail_level, from_python(targets), timeout, namespace_name(namespace)
+        )
         return (await self.connection.ask(request, m.KernelReply, timeout=timeout + 10)).content
 
     # -- comms --------------------------------------------------------------------------------

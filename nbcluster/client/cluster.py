@@ -447,10 +447,16 @@ class Cluster:
         return portal().call(self._twin.complete(code, cursor_pos, targets, timeout, namespace))
 
     def inspect(
-        self, code: str, cursor_pos: int, detail_level: int = 0, targets: Key = "", timeout: float = 0.3
+        self,
+        code: str,
+        cursor_pos: int,
+        detail_level: int = 0,
+        targets: Key = "",
+        timeout: float = 0.3,
+        namespace: str = "",
     ) -> dict[str, Any]:
         """Ask an engine's kernel what a name is; the content of its inspect_reply, empty when it is late."""
-        return portal().call(self._twin.inspect(code, cursor_pos, detail_level, targets, timeout))
+        return portal().call(self._twin.inspect(code, cursor_pos, detail_level, targets, timeout, namespace))
 
     def on_comm(self, listener: CommListener, take_output: OutputTaker | None = None) -> None:
         """Have the comm messages of engines given to a callback, on the I/O thread, and output that it may take.

@@ -87,8 +87,7 @@ class Relay:
         if isinstance(question, m.Inspect):
             content["detail_level"] = question.detail_level
             msg_type = "inspect_request"
-        named = isinstance(question, m.Complete) and question.namespace
-        metadata = {"nbcluster": {"namespace": named}} if named else None
+        metadata = {"nbcluster": {"namespace": question.namespace}} if question.namespace else None
         reply: dict[str, Any] = {}
         if process is not None and process.link is not None and process.ready:
             # Our kernel answers on the control channel also while a cell runs; others only between cells.

@@ -89,7 +89,13 @@ class ClusterLike(Protocol):
         """Ask an engine for completions."""
 
     def inspect(
-        self, code: str, cursor_pos: int, detail_level: int = 0, targets: str = "", timeout: float = 0.3
+        self,
+        code: str,
+        cursor_pos: int,
+        detail_level: int = 0,
+        targets: str = "",
+        timeout: float = 0.3,
+        namespace: str = "",
     ) -> dict[str, Any]:
         """Ask an engine what a name is."""
 

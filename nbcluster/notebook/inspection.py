@@ -61,7 +61,9 @@ class CellInspection:
         try:
             options = parse_cell(place.line, self._expand)
             cluster = self._clusters().current(options.cluster)
-            reply = cluster.inspect(place.code, place.cursor, detail_level, options.targets, TIME_LIMIT)
+            reply = cluster.inspect(
+                place.code, place.cursor, detail_level, options.targets, TIME_LIMIT, options.namespace
+            )
         except (NBClusterError, TimeoutError):
             # A question in passing: that there is no cluster is said when the cell runs.
             return NOTHING

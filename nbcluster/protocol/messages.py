@@ -220,13 +220,14 @@ class Complete(Struct, frozen=True, tag=True):
 
 
 class Inspect(Struct, frozen=True, tag=True):
-    """Ask an engine's kernel what a name is."""
+    """Ask an engine's kernel what a name is. Answered as Complete is."""
 
     code: str
     cursor_pos: int
     detail_level: int = 0
     targets: str = ""
     timeout: float = 0.3
+    namespace: str = ""
 
 
 class SendInput(Struct, frozen=True, tag=True):

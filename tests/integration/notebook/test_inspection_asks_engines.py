@@ -48,6 +48,16 @@ def test_a_busy_engine_answers_too_and_a_cluster_that_is_not_there_is_no_error(p
     assert inspected(page, "%%distributed --nonsense\nonly_there(")[0] == ""
 
 
+def test_in_a_named_namespace_its_own_names_are_told(page):
+    page.run("%%distributed --namespace exp1\ndef inside(x, y=3): 'of the experiment'")
+    page.run("%%distributed\ndef inside(z): 'of the kernel'")
+    assert "inside(x, y=3)" in found(page, "%%distributed --namespace exp1 0\ninside(1")
+    assert "inside(z)" in found(page, "%%distributed 0\ninside(1")
+    text = page.text("%%distributed --namespace exp1 0\ninside?")
+    assert text.count("of the experiment") == 1
+    assert "of the kernel" not in text
+
+
 def test_a_question_mark_shows_its_answer_in_the_cell(page):
     text = page.text("%%distributed\nlen?")
     assert text.count("Return the number of items in a container") == 1
