@@ -7,6 +7,8 @@ import builtins
 import symtable
 from collections.abc import Iterator
 
+from nbcluster.notebook.magictexts import texts_of
+
 _BUILTIN = frozenset(dir(builtins))
 
 
@@ -19,7 +21,8 @@ def names_read(code: str) -> tuple[str, ...]:
     Parameters
     ----------
     code : str
-        Python, after IPython has turned magics into calls. Text that is no Python reads nothing.
+        Python, after IPython has turned magics into calls. Code in the text of a magic counts; text that is no
+        Python reads nothing.
 
     Examples
     --------
@@ -34,7 +37,8 @@ def names_read(code: str) -> tuple[str, ...]:
     bound_at = _first_bindings(tree)
     in_functions = {name for nested in table.get_children() for name in _globals_of(nested)}
     read: dict[str, None] = {}
-    for name, at, inner in sorted(_loads(tree), key=lambda load: load[1]):
+    in_texts = ((name, _end_of(call), False) for call, text in texts_of(tree) for name in names_read(text))
+    for name, at, inner in sorted([*_loads(tree), *in_texts], key=lambda load: load[1]):
         if inner:
             if name in in_functions and name not in bound_at:
                 read[name] = None
@@ -46,10 +50,12 @@ def names_read(code: str) -> tuple[str, ...]:
 def names_bound(code: str) -> frozenset[str]:
     """Return the names that a cell binds at its top level, also by import, def and class, and with ``global``."""
     try:
+        tree = ast.parse(code)
         table = symtable.symtable(code, "<cell>", "exec")
     except (SyntaxError, ValueError):
         return frozenset()
-    found = {
+    found = {name for _, text in texts_of(tree) for name in names_bound(text)}
+    found |= {
         symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()
     }
     found |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_namespace()}
@@ -128,7 +134,15 @@ def _first_bindings(tree: ast.Module) -> dict[str, _Position]:
 
     for statement in tree.body:
         visit(statement, statement)
+    for call, text in texts_of(tree):
+        for name in names_bound(text):
+            line, column = _end_of(call)
+            found[name] = min(found.get(name, (line, column + 1)), (line, column + 1))
     return found
+
+
+def _end_of(node: ast.expr) -> _Position:
+    return float(node.end_lineno or node.lineno), node.end_col_offset or 0
 
 
 _BINDS_AT_ONCE = (ast.For, ast.AsyncFor, ast.With, ast.AsyncWith, ast.If, ast.While, ast.Match, ast.Try)

@@ -45,6 +45,40 @@ def test_names_that_a_cell_reads(code, read):
     assert set(names_read(code)) == set(read.split())
 
 
+@pytest.mark.parametrize(
+    ("cell", "read"),
+    [
+        ("%time f(y)", "f y"),
+        ("%timeit -n 3 -r2 f(y)", "f y"),
+        ("%prun -l 5 -s time f(y)", "f y"),
+        ("%time x = f(y)\nx", "f y"),
+        ("y = 1\n%time f(y)", "f"),
+        ("found = %time f(y)", "f y"),
+        ("%%time\n%time f(y)\nz", "f y z"),
+        ("%%timeit a = b\nf(c)", "b f c"),
+        ("%%capture out\nf(y)", "f y"),
+        ("%%bash\nf $y", ""),
+        ("!ls {folder + '/x'} $other", "folder other"),
+        ("names = !ls {folder}", "folder"),
+        ("%cd {folder}", "folder"),
+        ("for i in rows:\n    !echo {i} {j}", "rows j"),
+        ("%time this is no python", ""),
+    ],
+)
+def test_names_in_the_text_of_magics_are_read(cell, read):
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    found = set(names_read(TransformerManager().transform_cell(cell)))
+    assert found - {"get_ipython"} == set(read.split())
+
+
+def test_names_in_the_text_of_magics_are_bound():
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    cell = TransformerManager().transform_cell("%time x = f(y)\n%%time\nz = 1")
+    assert "x" in names_bound(cell)
+
+
 def test_names_come_in_the_order_of_their_first_use():
     assert names_read("b\na\nb") == ("b", "a")
 
