@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ HISTORY_PAGE = 5_000
 CANCELLED = "cancelled by its owner"
 
 DASK = "nbcluster.integrations.dask"
-"""Imported by name when it is first used: it stands above, and Dask may be missing."""
+JOBLIB = "nbcluster.integrations.joblib"
+"""Imported by name when they are first used: they stand above, and the packages may be missing."""
 
 
 class CallingCluster(AttachedCluster):
@@ -221,6 +223,27 @@ class CallingCluster(AttachedCluster):
         1024
         """
         return Executor(self.submission)
+
+    def joblib(self, n_jobs: int = -1, **options: Any) -> AbstractContextManager[None]:
+        """Have every `joblib.Parallel` in a block run on this cluster, scikit-learn's too.
+
+        It is ``joblib.parallel_config("nbcluster", ...)``, a name that joblib knows once
+        `nbcluster.integrations.joblib` is imported. Parallel blocks its thread: not for the loop's own.
+
+        Parameters
+        ----------
+        n_jobs : int
+            What a Parallel that says nothing has; -1 is every engine.
+        **options
+            Options of `options`, but `key`, for every batch.
+
+        Examples
+        --------
+        >>> with cluster.joblib():  # doctest: +SKIP
+        ...     GridSearchCV(SVC(), grid).fit(X, y)
+        """
+        made: AbstractContextManager[None] = import_module(JOBLIB).parallel(self, n_jobs, options)
+        return made
 
     def graph(self) -> Graph:
         """Return a graph of calls that is submitted whole at the end of its block.

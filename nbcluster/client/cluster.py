@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
@@ -332,6 +333,10 @@ class Cluster:
         [1, 2]
         """
         return self._twin.executor()
+
+    def joblib(self, n_jobs: int = -1, **options: Any) -> AbstractContextManager[None]:
+        """Have every `joblib.Parallel` in a block run on this cluster. See `AsyncCluster.joblib`."""
+        return self._twin.joblib(n_jobs, **options)
 
     def graph(self) -> Graph:
         """Return a graph of calls that is submitted whole at the end of its block. See `AsyncCluster.graph`.

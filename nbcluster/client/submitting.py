@@ -67,8 +67,15 @@ class Submission:
         """How many calls may run at once, as far as engines are counted."""
         return max(1, sum(engine.can_call for engine in self._fleet.engines))
 
-    def send(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallFuture:
-        """Send one call; return its Future.
+    @property
+    def hosts(self) -> set[str]:
+        """The hosts of the engines that run calls."""
+        return {engine.host for engine in self._fleet.engines if engine.can_call}
+
+    def send(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], label: str = ""
+    ) -> CallFuture:
+        """Send one call; return its Future. `label` names it where the options do not.
 
         Raises
         ------
@@ -82,7 +89,7 @@ class Submission:
         packed = packer.arguments(args, kwargs, plain)
         if function.captured or packed.nbytes > 65_536:
             packer.warn_of_huge(function, packed, args, kwargs)
-        kind = self._placement.kind(function.label, plain)
+        kind = self._placement.kind(label or function.label, plain)
         return self._carrier.send(kind, function, packed, key=self.options.key, after=self._after)
 
     def placement_under(self, options: Options) -> Placement:

@@ -107,9 +107,8 @@ def test_what_the_first_task_raised_is_raised_and_the_rest_is_cancelled(memory: 
     asking.join(DEADLINE)
     [error] = caught
     assert str(error) == "no luck with 3"
-    cancelled = [task for sent in memory.peer.sent if isinstance(sent, m.CancelTasks) for task in sent.tasks]
     wait_until(lambda: memory.peer.waiting == 0, DEADLINE, "the rest to be withdrawn")
-    assert cancelled
+    assert any(isinstance(sent, m.CancelTasks) for sent in memory.peer.sent)
 
 
 def test_what_cannot_be_computed_sends_nothing(memory: Any) -> None:
