@@ -50,6 +50,10 @@ before_input_error: list[Callable[[BaseException], object]] = []
 """Called with what the input of a map has raised, before it is raised again: a notebook adds how it is drawn."""
 
 
+loop_left: list[Callable[[Map], object]] = []
+"""Called with a map when a loop over it ends before its results do: by break, by an error, by an interrupt."""
+
+
 @dataclass(slots=True)
 class _Flight:
     """A chunk that was sent."""
@@ -325,10 +329,19 @@ class Map:
         self._run.send_next()
 
     def __iter__(self) -> Iterator[Any]:
-        return self._results  # a generator costs less for each item than __next__ does
+        return self._loop()  # a generator costs less for each item than __next__ does
 
     def __next__(self) -> Any:
         return next(self._results)
+
+    def _loop(self) -> Iterator[Any]:
+        try:
+            for result in self._results:  # noqa: UP028  # `yield from` would end the results with the loop
+                yield result
+        except GeneratorExit:
+            for each in loop_left:
+                each(self)
+            raise
 
     def _generate(self) -> Iterator[Any]:
         run = self._run

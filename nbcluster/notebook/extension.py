@@ -6,6 +6,7 @@ import atexit
 from typing import Any
 
 from nbcluster.client.futures import before_raise
+from nbcluster.client.mapping import Map, loop_left
 from nbcluster.notebook.completion import CellMatcher
 from nbcluster.notebook.errors import ErrorDrawing, install
 from nbcluster.notebook.inspection import CellInspection
@@ -29,6 +30,9 @@ class Loaded:
         self.magics = NbclusterMagics(shell)
         self._errors: ErrorDrawing = install(shell)
         before_raise.append(self.magics.explain)
+        self._maps_left: list[Map] = []
+        self._map_left = self._maps_left.append  # one object, to know it again
+        loop_left.append(self._map_left)
         self._matcher = CellMatcher(lambda: self.magics.clusters, self.magics.expand)
         self._names = self._register()
         shell.Completer.custom_matchers.append(self._matcher)
@@ -58,6 +62,7 @@ class Loaded:
         if self.magics.futures is not None:
             self.magics.futures.uninstall()
         before_raise.remove(self.magics.explain)
+        loop_left.remove(self._map_left)
         self._errors.uninstall()
         self.magics.late.close()
 
@@ -90,8 +95,14 @@ class Loaded:
         if not hasattr(self._shell, "kernel"):
             self.magics.late.draw_due()
         self.magics.call_outputs.begin()
+        self._maps_left.clear()
 
     def _after_cell(self, result: Any) -> None:
+        left = self._maps_left.copy()
+        self._maps_left.clear()
+        if isinstance(result.error_in_exec, KeyboardInterrupt):
+            for each in left:  # it came in the body of their loops
+                each.cancel()
         self.magics.call_outputs.end()
         MODULES.look()  # which version of its modules the cell has imported
         # The cell may have imported ipywidgets, which takes the control target for its own widgets alone.

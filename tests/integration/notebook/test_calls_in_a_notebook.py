@@ -156,6 +156,22 @@ def test_errors_of_a_map_show_no_frames_of_ours(page):
     page.run("%load_ext nbcluster")
 
 
+def test_ctrl_c_in_the_body_of_a_loop_cancels_its_map_alone(page):
+    page.run("import time\ndef slow(x):\n    time.sleep(0 if x == 0 else 60)\n    return x")
+    page.run("results = cluster.map(slow, range(4), chunksize=1)\nother = cluster.submit(slow, 1)")
+    page.run("for y in results:\n    raise KeyboardInterrupt", fails=True)
+    said = error_of(page.run("next(results)", fails=True))
+    assert "the map of slow was cancelled after 1 results" in said
+    assert page.text("print(results)").startswith("<map of slow: cancelled, 1 of 4 results taken")
+    assert page.text("print(len(cluster.tasks()), other.done())") == "1 False\n"
+    page.run("other.cancel()")
+    # An error of another kind, or a break, leaves it to be taken up again.
+    page.run("results = cluster.map(abs, range(4), chunksize=1)")
+    page.run("for y in results:\n    raise ValueError", fails=True)
+    page.run("for y in results:\n    break")
+    assert page.text("print(list(results))") == "[2, 3]\n"
+
+
 def test_a_name_that_a_call_lacks_is_told_where_it_is(page):
     text = error_of(page.run("lacking = 1\ncluster.submit(eval, 'lacking').result()", fails=True))
     assert "The notebook has 'lacking': cluster[:].push({'lacking': lacking}) binds it" in text

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from nbcluster.client import mapping
 from nbcluster.client.chunks import GROWTH, ChunkSizer
 from nbcluster.client.mapping import AsyncMap, Map
 from nbcluster.errors import TaskCancelled, UsageError
@@ -201,6 +202,30 @@ def test_ctrl_c_while_it_waits_cancels_it(memory: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         next(results)
     assert memory.peer.waiting == 0
+
+
+def test_a_loop_that_is_left_is_told_and_can_be_taken_up_again(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[Map] = []
+    monkeypatch.setattr(mapping, "loop_left", [left.append])
+    results = mapped(memory, square, range(10))
+    for result in results:
+        if result == 4:
+            break
+    assert left == [results]
+    assert list(results) == [9, 16, 25, 36, 49, 64, 81]
+
+    def interrupted() -> None:
+        for _ in enumerate(mapped(memory, square, range(10))):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert len(left) == 2
+    assert "1 of 10 results taken" in repr(left[1])
+    assert list(mapped(memory, square, range(10))) == [x * x for x in range(10)]
+    assert len(left) == 2
 
 
 def test_asynchronously_it_is_the_same(memory: Any) -> None:
