@@ -286,7 +286,7 @@ def test_cancelled_calls_end_as_withdrawn_queued_or_running(shared: Cluster) -> 
         await caller.ask(m.CancelTasks((*running, *queued)))
         outcomes = [(await caller.end(task)).outcome for task in (*running, *queued)]
         assert all(isinstance(outcome, Withdrawn) for outcome in outcomes), outcomes
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 15  # each would take a minute
         assert await caller.value(await caller.call(add, 1)) == 1
 
     run(story)

@@ -214,7 +214,7 @@ _private = 1
     engine.tasks.expect(Begun)
     begun = time.monotonic()
     found = described(engine)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15  # each of them would take a minute
     assert sorted(found) == [
         "Evil",
         "EvilArray",
@@ -274,7 +274,7 @@ def test_a_slow_answer_keeps_nobody_else_waiting(engine: Any) -> None:
         "import time\n"
         "class Slow:\n"
         "    def __reduce__(self):\n"
-        "        time.sleep(2)\n"
+        "        time.sleep(6)\n"
         "        return int, ()\n"
         "slow = Slow()"
     )
@@ -285,7 +285,7 @@ def test_a_slow_answer_keeps_nobody_else_waiting(engine: Any) -> None:
     begun = time.monotonic()
     tasks.send(Ask(99, encode_task(ReadNames(("slow",)))[1]))
     assert tasks.value(defined("def f():\n    return 1")) == 1
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 5.5  # the variable takes six
     assert tasks.expect(Answered)[0].request == 99
 
 

@@ -17,7 +17,8 @@ PACKAGE = Path(nbcluster.__file__).parent
 def test_a_frame_of_the_package_is_found() -> None:
     file = str(PACKAGE / "client/mapping.py")
     assert frames_of_ours(f'  File "{file}", line 3, in run') == [file]
-    assert frames_of_ours(f"\x1b[32mFile \x1b[39m{file}:3, in run") == [file]
+    coloured = f"File {PACKAGE}/\x1b[32mclient\x1b[39m/mapping.py:3, in run"
+    assert frames_of_ours(coloured) == [file]
     assert frames_of_ours("raised in nbcluster.client.mapping.run") == ["nbcluster.client.mapping.run"]
 
 
