@@ -65,6 +65,7 @@ class AsyncCluster(CallingCluster):
     def _prepare(self) -> None:
         super()._prepare()
         self._runs = Runs()
+        self.calls.has_cells = lambda: self._runs.has_unfinished
         self._comm_listeners: list[CommListener] = []
         self.last: Future | None = None
 

@@ -12,6 +12,7 @@ from nbcluster.client.attached import AttachedCluster, Key
 from nbcluster.client.calls import Calls
 from nbcluster.client.collecting import as_nest, flatten
 from nbcluster.client.connection import Connection
+from nbcluster.client.direct import Direct
 from nbcluster.client.executor import Executor
 from nbcluster.client.futures import Future
 from nbcluster.client.graph import Graph
@@ -49,6 +50,7 @@ class CallingCluster(AttachedCluster):
 
     def _attached(self, connection: Connection, path: Path) -> None:
         self.calls.attach(connection, connection.file.name, str(path.absolute()))
+        self.calls.direct = Direct(connection.file)
 
     async def _leaving(self) -> None:
         await self.calls.close()

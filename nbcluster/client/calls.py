@@ -13,6 +13,7 @@ from typing import Any, TypeVar, assert_never
 
 from nbcluster.client.callfutures import CallFuture
 from nbcluster.client.connection import Connection
+from nbcluster.client.direct import Direct
 from nbcluster.client.futures import Future, say
 from nbcluster.client.listening import CallListener, listener_here
 from nbcluster.client.outbox import Kind, Outbox, Parcel
@@ -65,6 +66,10 @@ class Calls:
         self._held: set[CallFuture] = set()
         self._listeners: dict[TaskId, CallListener] = {}
         self._failures: OrderedDict[TaskId, Exception] = OrderedDict()
+        self.direct: Direct | None = None
+        """The way of small values to engines of this host, while connected."""
+        self.has_cells: Callable[[], bool] = lambda: False
+        """Whether cells of this client have not ended."""
         self.packer = Packer((CallFuture,), self.task_of)
         self._over: NBClusterError | None = UsageError("the cluster is not connected yet; start it first")
 
@@ -82,6 +87,11 @@ class Calls:
     def is_attached(self) -> bool:
         """Whether calls can be sent."""
         return self._over is None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing of this client waits or runs, so that nothing can be overtaken."""
+        return self._over is None and not self._open and not self._outbox.unsent and not self.has_cells()
 
     @property
     def address(self) -> tuple[str, str]:
@@ -304,6 +314,8 @@ class Calls:
             return
         self._over = error
         self._outbox.close()
+        if self.direct is not None:
+            self.direct.close()
         self._fail_open(error)
 
     def _fail_open(self, error: NBClusterError) -> None:

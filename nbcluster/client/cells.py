@@ -323,6 +323,11 @@ class Runs:
         """The futures of those that have not ended."""
         return [run.future for run in list(self._by_cell.values()) if not run.done]
 
+    @property
+    def has_unfinished(self) -> bool:
+        """Whether there are such. The latest ones are looked at first."""
+        return any(not run.done for run in reversed(list(self._by_cell.values())))
+
     def add(self, run: CellRun) -> None:
         """Remember a run."""
         self._by_cell[run.cell] = run

@@ -30,7 +30,7 @@ from nbcluster.errors import (
     RemoteTraceback,
     UsageError,
 )
-from nbcluster.ids import EngineNumber
+from nbcluster.ids import EngineNumber, Incarnation
 from nbcluster.payload.functions import plain_call
 from nbcluster.payload.pickling import importable
 from nbcluster.protocol import calls as c
@@ -210,6 +210,31 @@ class OnEach:
 
     def _shape(self, what: str, futures: Mapping[int, Future]) -> Future:
         return next(iter(futures.values())) if self.single else ManyFuture(what, futures)
+
+    # -- straight to engines ------------------------------------------------------------------
+
+    def push_directly(self, values: Mapping[str, Any]) -> bool:
+        """Bind small plain values at once on engines of this host that run nothing; False when that cannot be."""
+        direct = self._calls.direct
+        if direct is None or not values or not self._calls.is_idle:
+            return False
+        for name in values:
+            check_name(name)
+        return direct.bind(self._incarnations(self.numbers()), values, self.namespace)
+
+    def pull_directly(self, name: str) -> dict[int, Any] | None:
+        """Read a small plain value at once, by engine; None when that cannot be."""
+        direct = self._calls.direct
+        if direct is None or not self._calls.is_idle:
+            return None
+        check_name(name)
+        numbers = self.numbers()
+        told = direct.tell(self._incarnations(numbers), name, self.namespace)
+        return None if told is None else dict(zip(numbers, told, strict=True))
+
+    def _incarnations(self, numbers: Sequence[EngineNumber]) -> list[Incarnation]:
+        by_number = self._fleet.by_number
+        return [by_number[number].incarnation for number in numbers if number in by_number]
 
     # -- beside what runs ---------------------------------------------------------------------
 

@@ -70,14 +70,18 @@ class View:
         """Bind values to names on each target; `live` at once, beside what runs. See `AsyncView.push`."""
         if live:
             portal().call(self._twin.push(values, live), timeout)
-        else:
-            _finish(self._twin.on_each.push(values), list(values), timeout)
+            return
+        each = self._twin.on_each
+        if not each.push_directly(values):
+            _finish(each.push(values), list(values), timeout)
 
     def pull(self, names: str | Sequence[str], live: bool = False, *, timeout: float | None = None) -> Any:
         """Bring values here, by the shape of the targets; several names give a list. See `AsyncView.pull`."""
         if live:
             return portal().call(self._twin.pull(names, live), timeout)
         each = self._twin.on_each
+        if isinstance(names, str) and (read := each.pull_directly(names)) is not None:
+            return each.bare(read)
         return each.shaped_pull(names, _finish(each.pull(names), names, timeout))
 
     def scatter(self, name: str, data: Any, axis: int = 0, *, timeout: float | None = None) -> None:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -20,6 +21,7 @@ from nbcluster.engine.agent import Agent
 from nbcluster.engine.answers import Answers
 from nbcluster.engine.link import TaskLink
 from nbcluster.engine.outstream import PromptStream
+from nbcluster.engine.peers import open_door
 from nbcluster.engine.runner import Runner
 from nbcluster.engine.store import Store
 from nbcluster.engine.waiting import CallQueue
@@ -27,7 +29,8 @@ from nbcluster.engine.work import CallWork, Functions
 from nbcluster.payload.functions import FunctionLoader
 from nbcluster.payload.modules import MODULES
 from nbcluster.payload.values import dump_value, load_value
-from nbcluster.protocol.tasks import INCARNATION, NUMBER, TASKS_URL
+from nbcluster.protocol.tasks import CONNECTION, INCARNATION, NUMBER, TASKS_URL
+from nbcluster.transport.rendezvous import read_connection_file
 
 
 def start(kernel: Any) -> Agent | None:
@@ -93,9 +96,14 @@ def start(kernel: Any) -> Agent | None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, PromptStream):
             stream.raw_belongs_to = lambda: runner.running
+    open_door(url, incarnation, _key_of(os.environ.get(CONNECTION, "")), kernel.gate, namespaces, complain)
     agent.start()
     atexit.register(agent.close)
     return agent
+
+
+def _key_of(connection_file: str) -> Callable[[], bytes]:
+    return lambda: read_connection_file(Path(connection_file)).key.encode()
 
 
 def new_identity(incarnation: int) -> bytes:

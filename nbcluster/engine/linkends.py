@@ -73,7 +73,7 @@ class StreamEnd:
         self._descriptor = self._socket.fileno()
         self._unsent: deque[memoryview] = deque()
         self._assembler = Assembler(MAX_MESSAGE)
-        self._space = bytearray(SPACE)
+        self._space = memoryview(bytearray(SPACE))
         self._registered = 0
         self._is_over = False
 
@@ -90,18 +90,14 @@ class StreamEnd:
             self._write()
         if self._is_over:
             return [], False
-        wanted = self._assembler.wanted
         try:
-            count = self._socket.recv_into(wanted if wanted is not None else self._space)
-            if count and wanted is None:
-                return self._assembler.feed(memoryview(self._space)[:count]), False
-            if count:
-                whole = self._assembler.took(count)
-                return [whole] if whole is not None else [], False
+            messages = self._assembler.receive_from(self._socket.recv_into, self._space)
         except BlockingIOError:
             return [], False
         except (OSError, Malformed):
-            count = 0
+            messages = None
+        if messages is not None:
+            return messages, False
         self._is_over = True
         self._unsent.clear()
         return [], False

@@ -131,6 +131,10 @@ class Runner:
         self._scheduled = False  # before looking: whoever adds from here on asks for another turn
         if self._gate.closed or self.running is not None:
             return
+        with self._gate.calls():
+            self._run_for_a_turn()
+
+    def _run_for_a_turn(self) -> None:
         begun = sent = time.perf_counter()
         try:
             while (waiting := self._queue.take()) is not None:

@@ -6,7 +6,7 @@ little-endian, of 4 and of 8 bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct, pack, unpack_from
 
 from nbcluster.transport.frames import Buffer
@@ -71,6 +71,32 @@ class Assembler:
     def wanted(self) -> memoryview | None:
         """Where the rest of a large message is to be received, when one is under way."""
         return memoryview(self._body)[self._have :] if self._sizes else None
+
+    def receive_from(
+        self, receive: Callable[[memoryview], int], space: memoryview
+    ) -> list[list[Buffer]] | None:
+        """Receive once, and return the messages that are whole now; None at the end of the stream.
+
+        Parameters
+        ----------
+        receive : callable
+            Fills a view and returns the number of bytes, as ``socket.recv_into`` does; what it raises is raised.
+        space : memoryview
+            To receive into while no large message is under way.
+
+        Raises
+        ------
+        Malformed
+            When what comes next cannot be read.
+        """
+        wanted = self.wanted
+        count = receive(wanted if wanted is not None else space)
+        if not count:
+            return None
+        if wanted is None:
+            return self.feed(space[:count])
+        whole = self.took(count)
+        return [whole] if whole is not None else []
 
     def took(self, count: int) -> list[Buffer] | None:
         """So many bytes were received into `wanted`; return the message when it is whole."""

@@ -53,7 +53,7 @@ class StreamPort:
         self._on_frames: OnFrames
         self._on_gone: Callable[[], object]
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._space = bytearray(RECEIVED_AT_ONCE)
+        self._space = memoryview(bytearray(RECEIVED_AT_ONCE))
 
     def listen(self, on_frames: OnFrames, on_gone: Callable[[], object]) -> None:
         """Read from now on, in the running loop: each message, and once that the other side has gone."""
@@ -105,23 +105,15 @@ class StreamPort:
 
     def _read(self) -> None:
         try:
-            wanted = self._assembler.wanted
-            count = self._socket.recv_into(wanted if wanted is not None else self._space)
+            messages = self._assembler.receive_from(self._socket.recv_into, self._space)
         except BlockingIOError:
             return
         except OSError:
-            count = 0
-        if not count:
-            self._gone()
-            return
-        try:
-            if wanted is None:
-                messages = self._assembler.feed(memoryview(self._space)[:count])
-            else:
-                whole = self._assembler.took(count)
-                messages = [whole] if whole is not None else []
+            messages = None
         except Malformed as error:
             log.warning("a connection was closed: %s", error)
+            messages = None
+        if messages is None:
             self._gone()
             return
         if messages:
@@ -157,17 +149,7 @@ class StreamHub:
     """
 
     def __init__(self, path: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.setblocking(False)
-        previous = os.umask(0o177)
-        try:
-            self._socket.bind(path)
-        except OSError:
-            self._socket.close()
-            raise
-        finally:
-            os.umask(previous)
-        self._socket.listen(128)
+        self._socket = listen_at(path)
         self._path = path
         self._peers: dict[bytes, StreamPort] = {}
         self._unknown: set[StreamPort] = set()
@@ -236,6 +218,26 @@ class StreamHub:
     def _left(self, identity: bytes) -> None:
         if self._peers.pop(identity, None) is not None:
             self._on_gone(identity)
+
+
+def listen_at(path: str) -> socket.socket:
+    """Make a socket, with mode 0600, that accepts connections without waiting.
+
+    Raises
+    ------
+    OSError
+        When it cannot be made, also because there is one already.
+    """
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.setblocking(False)
+    try:
+        listening.bind(path)
+        os.chmod(path, 0o600)  # the umask belongs to all threads; nobody connects before `listen`
+    except OSError:
+        listening.close()
+        raise
+    listening.listen(128)
+    return listening
 
 
 def connect(url: str, identity: bytes) -> socket.socket:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import textwrap
 import time
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nbcluster import Cluster, Ref
 from nbcluster.errors import NotSerializable, NotSupported, UnknownTarget, UsageError
+from nbcluster.testing.waiting import wait_until
 
 DEADLINE = 20.0
 
@@ -252,3 +255,58 @@ def test_a_kernel_without_names_of_python_is_refused(bash_kernel: str) -> None:
         cluster.namespace()["x"] = 1  # all that run Python
         assert cluster["python"]["x"] == {0: 1}
         assert [cluster.submit(int).result(DEADLINE) for _ in range(5)] == [0] * 5
+
+
+def test_small_values_never_overtake_what_was_sent_before(shared: Cluster) -> None:
+    view = shared[0]
+    view["x"] = 0
+    for number in range(1, 50):
+        view.execute(f"x = {number}; y = x", wait=False)
+        assert view["x"] == number  # behind the cell, though that was not waited for
+        view["x"] = -number
+        future = view.submit(lambda: None)
+        assert view.apply(lambda value: value, Ref("x")) == -number
+        assert view["y"] == number
+        future.result(DEADLINE)
+
+
+def test_small_values_wait_behind_a_cell_of_another_client(cluster_of_one: Cluster) -> None:
+    view = cluster_of_one[0]
+    view["x"] = 0
+    with Cluster.connect(cluster_of_one.name) as other:
+        run = other[0].execute("import time; x = 1; time.sleep(0.5); x = 2", wait=False)
+        wait_until(lambda: view.pull("x", live=True) == 1, DEADLINE, "the other's cell to run")
+        assert view["x"] == 2
+        run.result(DEADLINE)
+
+
+@pytest.fixture
+def cluster_of_one() -> Iterator[Cluster]:
+    """Start a cluster that others can find."""
+    with Cluster(1, name="of-one") as cluster:
+        yield cluster
+
+
+def test_every_value_comes_as_it_is_whichever_way_it_takes(shared: Cluster) -> None:
+    view, names = shared[0], shared.namespace("exp1", on=0)
+    for value in (1, "text", [1, (2,)], {"a": None}, {1}, np.arange(3.0), 1j, "x" * 200_000, len):
+        for place in (view, names):
+            place["x"] = value
+            got = place["x"]
+            assert type(got) is type(value)
+            assert np.array_equal(got, value) if isinstance(value, np.ndarray) else got == value
+            place["x"] = 5
+            assert place["x"] == 5
+    with pytest.raises(UsageError, match="no identifier"):
+        view["1x"] = 1
+    with pytest.raises(UsageError, match="no identifier"):
+        view["1x"]
+
+
+def test_small_values_reach_an_engine_that_was_restarted(shared: Cluster) -> None:
+    shared[:]["x"] = 1
+    shared.restart(0)
+    with pytest.raises(KeyError, match="x"):
+        shared[0]["x"]
+    shared[0]["x"] = 2
+    assert shared[:]["x"] == {0: 2, 1: 1}
