@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import builtins
 import inspect
 from collections.abc import Callable, Mapping
@@ -99,7 +98,7 @@ class Run:
         self.names: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
         self.made: Made = {}
         show(script.file, script.source)
-        self._body = ast.parse(script.source, script.file).body
+        self.body = ast.parse(script.source, script.file).body
 
     def begin(self) -> None:
         """Define what the statements share."""
@@ -110,7 +109,7 @@ class Run:
             show(file, source)
             exec(compile(source, file, "exec", dont_inherit=True), self.names)  # noqa: S102  # the user's own code
         for number in self.script.definitions:
-            exec(self._code(self._body[number]), self.names)  # noqa: S102  # the user's own code
+            exec(self._code(self.body[number]), self.names)  # noqa: S102  # the user's own code
         if self.script.everything:
             self.names.update(from_notebook)
 
@@ -124,14 +123,14 @@ class Run:
             value = made[name]
             if isinstance(value, Unsendable):
                 raise NotSerializable(
-                    f"line {self._body[step.number].lineno} needs {name}, which could not be sent from the "
+                    f"line {self.body[step.number].lineno} needs {name}, which could not be sent from the "
                     f"statement that made it: {value.reason}; make and use it in one statement, such as a function"
                 )
             self.names[name] = value
 
     def code(self, step: Step) -> Any:
         """Return the compiled statement."""
-        node = self._body[step.number]
+        node = self.body[step.number]
         if step.shown and isinstance(node, ast.Expr):
             return compile(
                 ast.Expression(node.value),
@@ -190,40 +189,40 @@ def run_script(script: Script, given: Mapping[int, Made], mark: Callable[..., No
     >>> run_script(Script("a = b + 1", "<cell>", (Step(0, {"b": 7}, ("a",)),)), {7: {"b": 1}})
     {'a': 2}
     """
-    note = mark or _mark
+    note = mark or mark_step
     run = Run(script, given)
     with _own_names(run.names, script):
         run.begin()
         for step in script.steps:
             note(step.number)
             run.prepare(step)
-            _show(step, eval(run.code(step), run.names))  # noqa: S307  # the user's own code
+            value = eval(run.code(step), run.names)  # noqa: S307  # the user's own code
+            if step.shown:
+                show_value(value)
             run.keep(step)
         _show_figures()
-    made = run.end()
-    note(None, {name: describe(value) for name, value in made.items()})
-    return made
+    return finish(run, note)
 
 
 async def run_script_async(
     script: Script, given: Mapping[int, Made], mark: Callable[..., None] | None = None
 ) -> Made:
     """Run a script that awaits; see `run_script`."""
-    note = mark or _mark
+    note = mark or mark_step
     run = Run(script, given)
     run.begin()
     for step in script.steps:
         note(step.number)
         run.prepare(step)
-        value = eval(run.code(step), run.names)  # noqa: S307  # the user's own code
-        if (asyncio.iscoroutine(value) and not step.shown) or inspect.iscoroutine(value):
+        code = run.code(step)
+        value = eval(code, run.names)  # noqa: S307  # the user's own code
+        if code.co_flags & inspect.CO_COROUTINE:
             value = await value
-        _show(step, value)
+        if step.shown:
+            show_value(value)
         run.keep(step)
     _show_figures()
-    made = run.end()
-    note(None, {name: describe(value) for name, value in made.items()})
-    return made
+    return finish(run, note)
 
 
 def pick(made: Made, name: str) -> Any:
@@ -293,15 +292,24 @@ def _shell() -> Any:
     return get_ipython()
 
 
-def _mark(number: int | None, types: Mapping[str, str] | None = None) -> None:
+def finish(run: Run, note: Callable[..., None] | None = None) -> Made:
+    """Return what a run has made, and tell of what types it is."""
+    made = run.end()
+    (note or mark_step)(None, {name: describe(value) for name, value in made.items()})
+    return made
+
+
+def mark_step(number: int | None, types: Mapping[str, str] | None = None) -> None:
+    """Display which statement begins, so that its output can be told from that of others."""
     shell = _shell()
     if shell is not None:
         content = {"number": number} if types is None else {"number": number, "types": dict(types)}
         shell.display_pub.publish(data={MARK: content})
 
 
-def _show(step: Step, value: Any) -> None:
-    if step.shown and value is not None:
+def show_value(value: Any) -> None:
+    """Display the value of an expression, as the end of a cell does."""
+    if value is not None:
         from IPython.display import display
 
         display(value)

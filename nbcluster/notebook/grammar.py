@@ -47,6 +47,10 @@ class CellOptions:
     retries: int = 0
     priority: int = 0
     resources: dict[str, float] = field(default_factory=dict)
+    graph: bool = False
+    plan: bool = False
+    pure: tuple[str, ...] = ()
+    """Functions and methods that change nothing, of `--graph`."""
 
     @property
     def blocks(self) -> bool:
@@ -62,6 +66,8 @@ _CELL_FLAGS = {
     "--fail-fast": "fail_fast",
     "--ship": "ship",
     "--live": "live",
+    "--graph": "graph",
+    "--plan": "plan",
 }
 _CELL_VALUES = {
     "--cluster": "cluster",
@@ -79,6 +85,7 @@ _CELL_VALUES = {
     "--retries": "retries",
     "--priority": "priority",
     "--resources": "resources",
+    "--pure": "pure",
 }
 CELL_OPTIONS = (*_CELL_FLAGS, *_CELL_VALUES)
 """Every option of %%distributed, as it is typed."""
@@ -165,7 +172,7 @@ def _cell_options(found: dict[str, object]) -> CellOptions:
             f"--group {found['group']} is none of {', '.join(GROUPS)}"
             f"{did_you_mean(str(found['group']), GROUPS)}"
         )
-    for option in ("push", "pull", "scatter", "gather"):
+    for option in ("push", "pull", "scatter", "gather", "pure"):
         if option in found:
             found[option] = _names(f"--{option}", str(found[option]))
     if "namespace" in found:
@@ -184,7 +191,36 @@ def _cell_options(found: dict[str, object]) -> CellOptions:
     name = found.get("name")
     if name is not None and (not str(name).isidentifier() or keyword.iskeyword(str(name))):
         raise UsageError(f"--as {name}: that is no name that Python could bind; use letters, digits and _")
+    _check_graph(found)
     return replace(CellOptions(), **found)  # type: ignore[arg-type]  # each value was checked above
+
+
+def _check_graph(found: dict[str, object]) -> None:
+    if found.get("graph"):
+        for field_name, (option, why) in _NOT_WITH_GRAPH.items():
+            if field_name in found:
+                raise UsageError(f"{option} is not for --graph: {why}")
+        return
+    for option in ("plan", "pure"):
+        if option in found:
+            raise UsageError(f"--{option} is about --graph; write --graph too")
+
+
+_SENT_ANYWAY = "what the cell reads of the notebook is sent by itself"
+_NOT_WITH_GRAPH = {
+    "push": ("--push", _SENT_ANYWAY),
+    "scatter": ("--scatter", _SENT_ANYWAY),
+    "ship": ("--ship", _SENT_ANYWAY),
+    "gather": ("--gather", "the names that the cell assigns become Futures; --pull brings values"),
+    "namespace": ("--namespace", "a graph reads and changes no namespace of an engine"),
+    "live": ("--live", "its statements are calls, which take their turn"),
+    "startup": ("--startup", "its statements are calls, and not for each engine"),
+    "local": ("--local", "run the cell once more without the magic"),
+    "name": ("--as", "the names that the cell assigns become Futures"),
+    "fail_fast": ("--fail-fast", "what does not depend on a failed statement still runs"),
+    "background": ("--async", "its order is settled while it runs; submit functions to go on meanwhile"),
+}
+"""Options that --graph does not take, and why."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

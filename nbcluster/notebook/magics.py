@@ -18,6 +18,7 @@ from nbcluster.notebook.comms import Proxies
 from nbcluster.notebook.display import CellDisplay, CellEvent
 from nbcluster.notebook.errors import CellInterrupted
 from nbcluster.notebook.grammar import CellOptions, parse_cell, parse_line
+from nbcluster.notebook.graphcells import GraphCells
 from nbcluster.notebook.hints import Memory, add_hints, has_missing_name
 from nbcluster.notebook.late import Follower, LateOutput, UntilNextCell
 from nbcluster.notebook.moving import Moves
@@ -49,6 +50,7 @@ class NbclusterMagics:
         self.use_clusters(clusters or ClientClusters())
         self._notebook = has_front_end(shell)
         self.memory = Memory()
+        self.graphs = GraphCells(shell)
         self.comms = Proxies(shell) if self._notebook else None
         self.futures = ShownFutures(shell) if self._notebook else None
         self.late: LateOutput | UntilNextCell = (
@@ -85,7 +87,7 @@ class NbclusterMagics:
         %%distributed [TARGETS] [--on TARGETS] [--cluster NAME] [--async] [--as NAME] [--wait] [--local]
         [--group order|engine|same] [--timeout SECONDS] [--startup] [--fail-fast] [--push x,y] [--pull z]
         [--scatter v] [--gather w] [--ship] [--namespace NAME] [--live] [--retries N] [--priority P]
-        [--resources gpu=1]
+        [--resources gpu=1] [--graph [--pure NAMES] [--plan]]
 
         TARGETS: nothing for every engine of the notebook's language, all, 0, 0,2:4, -1, a tag, any.
         """
@@ -126,6 +128,9 @@ class NbclusterMagics:
             The Future of a cell that the notebook does not wait for.
         """
         cluster = self.clusters.current(options.cluster)
+        if options.graph:
+            self.graphs.run(cluster, options, code, f"cell [{self._count()}]", first_line)
+            return None
         moves = Moves(cluster, options, self.shell.user_ns)
         if not moves.is_empty:
             moves.fix_targets()

@@ -481,3 +481,17 @@ def _circles(needs: Mapping[int, set[int]]) -> list[set[int]]:
                 if len(part) > 1:
                     found.append(part)
     return found
+
+
+def with_sent(graph: Graph, sent: Mapping[int, Node]) -> Graph:
+    """Return a graph that was read again, with the nodes that were sent before as they were then.
+
+    What becomes known only relaxes the order, so that a new node is never part of an old one and of another.
+    """
+    nodes, node_of = dict(graph.nodes), dict(graph.node_of)
+    for node in sent.values():
+        for statement in node.statements:
+            nodes.pop(graph.node_of[statement], None)
+            node_of[statement] = node.number
+    nodes.update(sent)
+    return replace(graph, nodes=nodes, node_of=node_of)

@@ -159,3 +159,30 @@ def test_a_cluster_line_is_read(line, meant):
 def test_a_cluster_line_that_cannot_be_meant_is_refused(line, said):
     with pytest.raises(UsageError, match=said):
         parse_cluster(line, fill)
+
+
+def test_options_of_a_graph_are_read():
+    options = parse_cell("--graph --pure fit,predict --plan --pull a,all", fill)
+    assert (options.graph, options.plan, options.pure, options.pull) == (
+        True,
+        True,
+        ("fit", "predict"),
+        ("a", "all"),
+    )
+    assert options.blocks
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--plan", "--plan is about --graph"),
+        ("--pure fit", "--pure is about --graph"),
+        ("--graph --live", "--live is not for --graph: its statements are calls"),
+        ("--graph --as x", "--as is not for --graph"),
+        ("--graph --async", "--async is not for --graph"),
+        ("--graph --pure 3", "no name that Python could bind"),
+    ],
+)
+def test_what_a_graph_does_not_take_is_said(line, said):
+    with pytest.raises(UsageError, match=said):
+        parse_cell(line, fill)
