@@ -70,6 +70,12 @@ class World:
         return self.top / "j"
 
     @property
+    def shared(self) -> Path:
+        """Below it, in memory where there is a place for that, clusters have their shared memory."""
+        memory = Path("/dev/shm")  # where POSIX shared memory is on Linux
+        return memory / f"nbctest-{self.test_id}" if memory.is_dir() else self.top / "s"
+
+    @property
     def jupyter_data(self) -> Path:
         """Where kernelspecs of this test go."""
         return self.top / "d"
@@ -77,6 +83,7 @@ class World:
     def environment(self) -> dict[str, str]:
         """Return what is set in the environment of the test."""
         return {
+            "NBCLUSTER_SHARED": str(self.shared),
             MARKER: self.test_id,
             "NBCLUSTER_DIR": str(self.runtime),
             "XDG_RUNTIME_DIR": str(self.runtime),
@@ -92,7 +99,7 @@ class World:
     def leftovers(self) -> str:
         """Return a text that names every process and file that is left, "" when there is none."""
         processes = [f"  process {describe_process(process)}" for process in find_processes(self.test_id)]
-        files = [f"  file {path}" for path in find_files([self.runtime, self.jupyter_runtime])]
+        files = [f"  file {path}" for path in find_files([self.runtime, self.jupyter_runtime, self.shared])]
         return "\n".join(processes + files)
 
 
@@ -107,7 +114,7 @@ def open_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     # Not tmp_path: paths of ipc sockets end at 107 characters.
     with tempfile.TemporaryDirectory(prefix="nbc", dir="/tmp", ignore_cleanup_errors=True) as top:
         made = World(uuid.uuid4().hex, Path(top))
-        for directory in (made.runtime, made.jupyter_runtime, made.jupyter_data):
+        for directory in (made.runtime, made.jupyter_runtime, made.jupyter_data, made.shared):
             directory.mkdir(mode=0o700)
         for name, value in made.environment().items():
             monkeypatch.setenv(name, value)
@@ -118,6 +125,7 @@ def open_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             wait_until(lambda: not made.leftovers(), LEFTOVER_GRACE, "an empty world")
         left = made.leftovers()
         end_processes(find_processes(made.test_id))
+        shutil.rmtree(made.shared)
         assert not left, f"the test left behind:\n{left}"
 
 

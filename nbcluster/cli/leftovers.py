@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from nbcluster.errors import NBClusterError, UnknownCluster
+from nbcluster.transport import shareddirs
 from nbcluster.transport.rendezvous import (
     connection_path,
     is_alive,
@@ -56,6 +57,7 @@ def clean_all() -> list[str]:
     for directory in sorted(parent.iterdir()) if parent.is_dir() else ():
         if directory.is_dir() and directory not in living and not _is_fresh(directory):
             done += _clean_directory(directory)
+    done += [f"removed the shared memory {path}" for path in shareddirs.remove_abandoned(time.time())]
     return done
 
 
@@ -63,6 +65,8 @@ def clean_cluster(path: Path) -> list[str]:
     """Remove what one dead cluster left, by its connection file."""
     file = read_connection_file(path)
     done = _clean_directory(Path(file.directory))
+    if file.is_here() and shareddirs.remove_if_abandoned(Path(file.shared), time.time()):
+        done.append(f"removed the shared memory {file.shared}")
     lock = path.with_suffix(".lock")
     with _unheld(lock) as is_unheld:
         if not is_unheld:

@@ -49,6 +49,7 @@ class CallingCluster(AttachedCluster):
         self.scattered: dict[str, tuple[tuple[int, ...], int]] = {}
 
     def _attached(self, connection: Connection, path: Path) -> None:
+        self.calls.sharing.attach(connection.file, connection.id)
         self.calls.attach(connection, connection.file.name, str(path.absolute()))
         self.calls.direct = Direct(connection.file)
 

@@ -20,6 +20,7 @@ from nbcluster.client.outbox import Kind, Outbox, Parcel
 from nbcluster.client.outcomes import exception_of
 from nbcluster.client.packing import Function, Packed, Packer
 from nbcluster.client.references import register
+from nbcluster.client.sharing import Sharing
 from nbcluster.errors import NBClusterError, UsageError, ValueReleased
 from nbcluster.ids import TaskId
 from nbcluster.protocol import calls as c
@@ -70,7 +71,8 @@ class Calls:
         """The way of small values to engines of this host, while connected."""
         self.has_cells: Callable[[], bool] = lambda: False
         """Whether cells of this client have not ended."""
-        self.packer = Packer((CallFuture,), self.task_of)
+        self.sharing = Sharing()
+        self.packer = Packer((CallFuture,), self.task_of, self.sharing)
         self._over: NBClusterError | None = UsageError("the cluster is not connected yet; start it first")
 
     def attach(self, connection: Connection, cluster: str, file: str) -> None:
@@ -138,7 +140,8 @@ class Calls:
             packed.inputs,
             tuple(after),
             key,
-            packed.nbytes,
+            packed.nbytes - packed.shared,
+            packed.lease,
         )
         return future_type(self, task, kind, key), parcel
 
@@ -147,6 +150,8 @@ class Calls:
         listener = listener_here()
         for future, parcel in drafts:
             self._open[parcel.task] = weakref.ref(future)
+            if parcel.lease is not None:
+                self.sharing.keep(parcel.task, parcel.lease)
             if listener is not None and not parcel.kind.options.quiet:
                 self._listeners[parcel.task] = listener
         self._outbox.put([parcel for _, parcel in drafts])
@@ -271,7 +276,7 @@ class Calls:
         return self._connection
 
     async def fetch(self, task: TaskId) -> tuple[bytes, Sequence[Buffer]]:
-        """Bring the pickled value of a call that has returned.
+        """Bring the pickled value of a call that has returned; what lies in shared memory is mapped.
 
         Raises
         ------
@@ -279,9 +284,9 @@ class Calls:
             When it is not kept any more.
         """
         answer, buffers = await self.connection.ask_for_buffers(
-            c.FetchValue(task), c.ValueBytes, timeout=FETCH_PATIENCE
+            c.FetchValue(task, whole=not self.sharing.is_on), c.ValueBytes, timeout=FETCH_PATIENCE
         )
-        return answer.payload, buffers
+        return self.sharing.opened(answer.payload, buffers)
 
     async def explain(self, task: str) -> str:
         """Ask why a task is where it is."""
@@ -317,6 +322,7 @@ class Calls:
         if self.direct is not None:
             self.direct.close()
         self._fail_open(error)
+        self.sharing.close()
 
     def _fail_open(self, error: NBClusterError) -> None:
         self._listeners.clear()
@@ -357,6 +363,7 @@ class Calls:
 
     def _ended(self, end: c.CallDone) -> None:
         known = self._open.pop(end.task, None)
+        self.sharing.ended(end.task)
         future = known() if known is not None else None
         listener = self._listeners.pop(end.task, None)
         if listener is not None and end.output and end.engine is not None:
@@ -377,6 +384,7 @@ class Calls:
     def _refused(self, tasks: list[TaskId], error: BaseException) -> None:
         for task in tasks:
             known = self._open.pop(task, None)
+            self.sharing.ended(task)
             self._listeners.pop(task, None)
             future = known() if known is not None else None
             if future is not None and not future.done():

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from nbcluster.ids import TaskId
 from nbcluster.protocol import calls as c
 from nbcluster.transport.frames import Buffer
+from nbcluster.transport.sharedmem import Lease
 
 BATCH_CALLS = 1_000
 BATCH_BYTES = 4 << 20
@@ -57,6 +58,9 @@ class Parcel(NamedTuple):
     after: tuple[TaskId, ...]
     key: str
     nbytes: int
+    """What travels."""
+    lease: Lease | None = None
+    """What keeps arguments in shared memory."""
 
 
 class Post(Protocol):
@@ -228,6 +232,7 @@ class Outbox:
                     parcel.inputs,
                     parcel.after,
                     parcel.key,
+                    parcel.lease.nbytes if parcel.lease is not None else 0,
                 )
             )
         message = c.SubmitCalls(tuple(kind.options for kind in kinds), tuple(specs), functions)

@@ -12,11 +12,13 @@ from types import FrameType
 from typing import Any
 
 from nbcluster.client.remote import Joined
+from nbcluster.client.sharing import Sharing
 from nbcluster.ids import TaskId
 from nbcluster.payload.functions import DumpedFunction, FunctionDumper
-from nbcluster.payload.sizes import HUGE, huge, readable
+from nbcluster.payload.sizes import HUGE, approximate_size, huge, readable
 from nbcluster.payload.values import ArgumentDumper, dump_value, load_value
 from nbcluster.transport.frames import Buffer
+from nbcluster.transport.sharedmem import SHARED_FROM, Lease
 
 Function = DumpedFunction
 
@@ -31,6 +33,9 @@ class Packed:
     buffers: Sequence[Buffer] = ()
     inputs: tuple[TaskId, ...] = ()
     nbytes: int = 0
+    shared: int = 0
+    """Bytes of those that lie in shared memory, as long as `lease` is kept."""
+    lease: Lease | None = None
 
 
 NOTHING = Packed(b"")
@@ -45,9 +50,14 @@ class Packer:
         The classes of Futures that stand for values on the cluster.
     task_of : callable
         Returns the task of such a Future; raises UsageError for one that cannot be an argument here.
+    sharing : Sharing, optional
+        Takes what is large.
     """
 
-    def __init__(self, futures: tuple[type, ...], task_of: Callable[[Any], str]) -> None:
+    def __init__(
+        self, futures: tuple[type, ...], task_of: Callable[[Any], str], sharing: Sharing | None = None
+    ) -> None:
+        self._sharing = sharing if sharing is not None else Sharing()
         self._functions = FunctionDumper()
         self._arguments = ArgumentDumper(self._functions, futures, task_of)
         self._warned: set[str] = set()
@@ -77,12 +87,35 @@ class Packer:
         if not args and not kwargs:
             return NOTHING
         dumped = self._arguments.dump(args, dict(kwargs), function)
-        if not dumped.buffers:
+        inputs = tuple(map(TaskId, dumped.inputs))
+        if not dumped.buffers and len(dumped.payload) < SHARED_FROM:
             payload = dumped.payload
-            return Packed(payload, (), tuple(map(TaskId, dumped.inputs)), len(payload))
-        buffers = [buffer.raw() for buffer in dumped.buffers]
-        nbytes = len(dumped.payload) + sum(buffer.nbytes for buffer in buffers)
-        return Packed(dumped.payload, buffers, tuple(map(TaskId, dumped.inputs)), nbytes)
+            return Packed(payload, (), inputs, len(payload))
+        shared = self._sharing.share(dumped)
+        if shared is not None:
+            envelope, lease = shared
+            return Packed(envelope, (), inputs, len(envelope) + lease.nbytes, lease.nbytes, lease)
+        return Packed(dumped.payload, [buffer.raw() for buffer in dumped.buffers], inputs, dumped.nbytes)
+
+    def shared_value(self, value: Any) -> Packed | None:
+        """Pack a large value as the argument of `remote.pickled`, in shared memory; None where that cannot be.
+
+        Raises
+        ------
+        NotSerializable
+        UsageError
+            When a Future of another cluster is in it.
+        """
+        if not self._sharing.is_on or approximate_size(value) < SHARED_FROM:
+            return None
+        dumped = self._arguments.dump_one(value, "the value")
+        shared = None if dumped.inputs else self._sharing.share(dumped)
+        if shared is None:
+            return None
+        envelope, lease = shared
+        lease.adopt()
+        payload = self._arguments.dump((envelope,), {}).payload
+        return Packed(payload, (), (), len(payload) + lease.nbytes, lease.nbytes, lease)
 
     def warn_of_huge(
         self, function: Function, packed: Packed, args: Sequence[Any], kwargs: Mapping[str, Any]

@@ -12,6 +12,13 @@ def same(value: Any) -> Any:
     return value
 
 
+def pickled(payload: bytes) -> Any:
+    """Return what an engine keeps as the pickle that it is: the call behind `put` of what is shared."""
+    from nbcluster.payload.envelopes import Pickled
+
+    return Pickled(payload)
+
+
 def find_future(cluster: str, file: str, task: str, key: str, label: str) -> Any:
     """Return a Future that owns nothing for a task of a cluster."""
     from nbcluster.client.references import Reference

@@ -12,11 +12,13 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 from msgspec import DecodeError, Struct, json
 
 from nbcluster.errors import BY_NAME, LauncherError
+from nbcluster.transport import shareddirs
 from nbcluster.transport.rendezvous import connection_path, new_directory
 
 CONTROLLER = "nbcluster.controller.main:run"
@@ -56,6 +58,11 @@ def start_cluster(
     """
     file = connection_path(name)
     directory = new_directory()
+    shareddirs.remove_abandoned(time.time())
+    place, why = shareddirs.choose_place()
+    if why:
+        warnings.warn(f"the cluster {name!r}: {why}", UserWarning, stacklevel=2)
+    shared = str(shareddirs.new_path(place)) if place is not None else ""
     config = {
         "name": name,
         "directory": str(directory),
@@ -64,11 +71,13 @@ def start_cluster(
             "name": name,
             "directory": str(directory),
             "connection_file": str(file),
+            "shared": shared,
             "transport": os.environ.get("NBCLUSTER_TRANSPORT", "ipc"),
             "idle_timeout": idle_timeout,
             "ends_with_clients": ends_with_clients,
         },
         "cleanup": [str(file)],
+        "shared": shared,
         "lock": str(file.with_suffix(".lock")),
     }
     env = {variable: value for variable, value in os.environ.items() if variable != "JPY_PARENT_PID"}
@@ -89,6 +98,8 @@ def start_cluster(
         process.terminate()
         _reap_later(process)
         shutil.rmtree(directory, ignore_errors=True)
+        if shared:
+            shareddirs.remove(shared)
         raise
     finally:
         if process.stdout is not None:

@@ -13,7 +13,7 @@ from nbcluster.client.mapping import AsyncMap, Map, MapRun
 from nbcluster.client.options import Options, Placement, tasks_of
 from nbcluster.client.outbox import Kind
 from nbcluster.client.packing import Function, Packed, Packer
-from nbcluster.client.remote import same
+from nbcluster.client.remote import pickled, same
 from nbcluster.errors import UsageError
 from nbcluster.ids import TaskId
 from nbcluster.payload.functions import plain_call
@@ -99,9 +99,12 @@ class Submission:
     def put(self, value: Any) -> CallFuture:
         """Send a value to stay on an engine; return its Future."""
         packer = self._carrier.packer
-        function = packer.function(same)
         kind = self._placement.kind("put")
-        return self._carrier.send(kind, function, packer.arguments((value,), {}), key=self.options.key)
+        packed = packer.shared_value(value)
+        function = packer.function(same if packed is None else pickled)
+        if packed is None:
+            packed = packer.arguments((value,), {})
+        return self._carrier.send(kind, function, packed, key=self.options.key)
 
     def map_maker(
         self,

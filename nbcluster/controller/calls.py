@@ -29,7 +29,9 @@ from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
 from nbcluster.protocol import tasks as t
 from nbcluster.protocol.outcomes import Returned
+from nbcluster.transport import segments
 from nbcluster.transport.frames import Buffer
+from nbcluster.transport.segments import client_owner, engine_owner
 from nbcluster.transport.wire import Arrival
 
 log = logging.getLogger(__name__)
@@ -103,7 +105,7 @@ class CallDesk:
                 spec.task,
                 kinds[spec.options],
                 spec.function,
-                len(spec.payload) + (sum(spec.sizes) if spec.sizes else 0),
+                len(spec.payload) + (sum(spec.sizes) if spec.sizes else 0) + spec.shared,
                 spec.inputs,
                 spec.after,
                 spec.key,
@@ -131,22 +133,23 @@ class CallDesk:
             )
         self._held_back.append((arrival, count))
 
-    def fetch(self, client: ClientId, task: TaskId, arrival: Arrival[m.Request]) -> None:
+    def fetch(self, client: ClientId, order: c.FetchValue, arrival: Arrival[m.Request]) -> None:
         """Bring the value of a call, once it has ended."""
+        task = order.task
         if self._payloads.get(task) is None:
-            self._clients.when_read(client, lambda: self._bring(client, task, arrival))
+            self._clients.when_read(client, lambda: self._bring(client, order, arrival))
             return
 
         def ended(end: effects.CallEnd) -> None:
             if isinstance(end.outcome, Returned):
-                self._bring(client, task, arrival)
+                self._bring(client, order, arrival)
             else:
                 refused = m.Refused("ValueReleased", f"{task} has no value: {error_of(end.outcome)}")
                 self._clients.send(arrival.ident, refused, arrival.msg_id)
 
         self._awaited.setdefault(task, []).append(ended)
 
-    def _bring(self, client: ClientId, task: TaskId, arrival: Arrival[m.Request]) -> None:
+    def _bring(self, client: ClientId, order: c.FetchValue, arrival: Arrival[m.Request]) -> None:
         def came(sent: t.ValueSent, buffers: Sequence[Buffer]) -> None:
             if sent.missing:
                 refused = m.Refused("ValueReleased", sent.missing)
@@ -156,7 +159,15 @@ class CallDesk:
                     client, c.ValueBytes(sent.payload, sent.sizes), arrival.msg_id, buffers
                 )
 
-        self.questions.fetch(task, came)
+        self.questions.fetch(order.task, came, whole=order.whole)
+
+    def sweep_shared(self, directory: str) -> None:
+        """Unlink what clients and engines that are gone left in shared memory, unless a call or an engine needs it."""
+        if directory:
+            living = {engine_owner(incarnation) for incarnation in self._pool.by_incarnation}
+            living |= {client_owner(client) for client in self._clients.ids}
+            living |= self._payloads.sharers()
+            segments.sweep(directory, living)
 
     def read_history(self, question: c.ReadHistory, arrival: Arrival[m.Request]) -> None:
         """Answer from the history, when its thread has read it."""
@@ -266,8 +277,8 @@ class CallDesk:
                 if kept is not None and (kept.attempt, kept.incarnation) == (attempt, engine.incarnation):
                     kept.progress = values
                     self._clients.tell(kept.client, c.CallReport(task, engine.number, values))
-            case t.SendMe(task):
-                self._send_on(engine.incarnation, task)
+            case t.SendMe(task, whole):
+                self._send_on(engine.incarnation, task, whole=whole)
             case t.ValueSent():
                 self.questions.fetched(message, buffers)
             case t.Answered():
@@ -327,13 +338,13 @@ class CallDesk:
         if owner is not None and not self._clients.is_behind(owner):
             self._clients.tell_calls(owner, c.CallOutput(task, engine.number, attempt, output))
 
-    def _send_on(self, incarnation: Incarnation, task: TaskId) -> None:
+    def _send_on(self, incarnation: Incarnation, task: TaskId, *, whole: bool) -> None:
         def came(sent: t.ValueSent, buffers: Sequence[Buffer]) -> None:
             self.dispatch.send(
                 incarnation, t.TakeValue(task, sent.payload, sent.sizes, sent.missing), buffers
             )
 
-        self.questions.fetch(task, came)
+        self.questions.fetch(task, came, whole=whole)
 
 
 def _call_done(end: effects.CallEnd, result: t.CallResult | None, *, behind: bool) -> c.CallDone:

@@ -82,6 +82,11 @@ class Clients:
         """Count those for whom the cluster stays."""
         return sum(not link.inside for link in self._by_id.values())
 
+    @property
+    def ids(self) -> list[ClientId]:
+        """Everyone who is connected."""
+        return list(self._by_id)
+
     def __contains__(self, client: ClientId) -> bool:
         return client in self._by_id
 

@@ -13,6 +13,8 @@ class ControllerConfig(Struct, frozen=True):
     name: str
     directory: str
     connection_file: str
+    shared: str = ""
+    """The directory to make for what is shared in memory; "" for none."""
     transport: Literal["ipc", "tcp"] = "ipc"
     idle_timeout: float | None = None
     """Seconds without client and work after which the cluster ends; None: never."""

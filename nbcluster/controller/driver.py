@@ -220,8 +220,8 @@ class Controller:
                 self._step(inputs.ReleaseCalls(client, tasks))
             case c.ForgetKey(key):
                 self._order(inputs.ReleaseKey(key), arrival)
-            case c.FetchValue(task):
-                self._calls.fetch(client, task, arrival)
+            case c.FetchValue():
+                self._calls.fetch(client, order, arrival)
             case c.ListTasks():
                 self._answer(arrival, self._listing.list(order))
             case c.ReadHistory():
@@ -272,6 +272,7 @@ class Controller:
 
     def _look_after_clients(self) -> None:
         self._forget_gone()
+        self._calls.sweep_shared(self._config.shared)
         self._end_if_idle()
         self._loop.call_later(BEAT_INTERVAL, self._look_after_clients)
 

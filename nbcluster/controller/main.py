@@ -26,6 +26,7 @@ from nbcluster.controller.supervisor import SupervisorLink
 from nbcluster.errors import ClusterExists, LauncherError, NBClusterError
 from nbcluster.protocol import codec
 from nbcluster.protocol.messages import PROTOCOL_VERSION, Request
+from nbcluster.transport import shareddirs
 from nbcluster.transport.ends import bind_hub
 from nbcluster.transport.rendezvous import ConnectionFile, boot_id, write_connection_file
 from nbcluster.transport.wire import Wire
@@ -92,11 +93,14 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
     except (zmq.ZMQError, OSError) as error:
         raise LauncherError(f"the controller cannot listen at {urls}: {error}") from error
     controller: Controller
+    options, in_use = _make_shared(options)
 
     def supervisor_lost() -> None:
         log.error("the supervisor has gone; ending the cluster")
         controller.abandon("its supervisor was lost")
         shutil.rmtree(options.directory, ignore_errors=True)  # nobody else is left to do it
+        if options.shared:
+            shareddirs.remove(options.shared)
 
     link = SupervisorLink(supervisor, supervisor_lost)
     controller = Controller(options, context, link)
@@ -126,6 +130,7 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
             __version__,
             PROTOCOL_VERSION,
             curve.public.decode() if curve is not None else "",
+            options.shared,
         ),
     )
     _say(ready, {"ok": True, "file": str(file)})
@@ -136,6 +141,18 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
         wire.close()
         link.close()
         context.term()
+        if in_use >= 0:
+            os.close(in_use)
+
+
+def _make_shared(options: ControllerConfig) -> tuple[ControllerConfig, int]:
+    """Make the directory of shared memory; return the options, without it where that fails, and its descriptor."""
+    if options.shared:
+        try:
+            return options, shareddirs.make(Path(options.shared), options.directory)
+        except OSError as error:
+            log.warning("no memory is shared: %s cannot be made: %s", options.shared, error)
+    return msgspec.structs.replace(options, shared=""), -1
 
 
 @contextmanager

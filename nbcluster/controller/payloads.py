@@ -13,6 +13,7 @@ from nbcluster.protocol.calls import CallOptions, CallSpec, SubmitCalls
 from nbcluster.protocol.outcomes import Rejected
 from nbcluster.protocol.tasks import RunOptions
 from nbcluster.transport.frames import Buffer
+from nbcluster.transport.segments import client_owner
 
 HELD_LIMIT = 512 << 20
 """Bytes of arguments that may wait before clients that submit more are made to wait."""
@@ -104,6 +105,10 @@ class Payloads:
             if kept is not None:
                 self._functions.unuse(kept.spec.function)
                 self.nbytes -= kept.nbytes + OVERHEAD
+
+    def sharers(self) -> set[str]:
+        """The owners of the shared memory in which arguments lie of calls that may still run."""
+        return {client_owner(task) for task, kept in self._calls.items() if kept.spec.shared}
 
     def _check(self, order: SubmitCalls, buffers: Sequence[Buffer]) -> None:
         announced = [size for spec in order.calls if spec.sizes for size in spec.sizes]

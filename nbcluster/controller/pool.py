@@ -32,7 +32,7 @@ from nbcluster.launchers.base import (
     load_launcher,
 )
 from nbcluster.protocol.messages import KernelSpecRef
-from nbcluster.protocol.tasks import CONNECTION, INCARNATION, NUMBER, TASKS_URL, AgentHello
+from nbcluster.protocol.tasks import CONNECTION, INCARNATION, NUMBER, SEGMENTS, TASKS_URL, AgentHello
 from nbcluster.protocol.version import PROTOCOL_VERSION
 from nbcluster.transport.frames import Message
 from nbcluster.transport.kernel import Channel, ConnectionInfo, EngineLink, new_connection
@@ -183,6 +183,8 @@ class EnginePool:
         )
         env: dict[str, str | None] = {**kernel.env, **spec.env}
         env[CONNECTION] = self._config.connection_file
+        # Engines on other hosts have nothing to share; today's launchers start them on this one.
+        env[SEGMENTS] = self._config.shared or None
         if self.channel is not None:
             self.channel.admit(incarnation, connection.key)
             env |= {TASKS_URL: self.tasks_url, INCARNATION: str(incarnation), NUMBER: str(number)}

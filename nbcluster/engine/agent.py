@@ -21,8 +21,10 @@ from nbcluster.engine.context import RunningCall
 from nbcluster.engine.interrupts import Interrupts
 from nbcluster.engine.link import TaskLink
 from nbcluster.engine.runner import Runner
+from nbcluster.engine.sharing import Sharing
 from nbcluster.engine.store import Buffer, Kept, Store
 from nbcluster.engine.waiting import CallQueue, Waiting, name_of
+from nbcluster.errors import NBClusterError
 from nbcluster.ids import Incarnation, TaskId
 from nbcluster.protocol.outcomes import Withdrawn
 from nbcluster.protocol.tasks import (
@@ -80,6 +82,8 @@ class Agent(threading.Thread):
         The calls that wait.
     store : Store
         The values that are kept here.
+    sharing : Sharing
+        Where large values lie.
     interrupts : Interrupts
         Where interrupts of calls are noted.
     learn : callable
@@ -94,6 +98,7 @@ class Agent(threading.Thread):
         link: TaskLink,
         queue: CallQueue,
         store: Store,
+        sharing: Sharing,
         interrupts: Interrupts,
         learn: Callable[[dict[str, bytes], Sequence[str]], None],
         answer: Callable[[Ask, Callable[[Answered], None]], None],
@@ -104,6 +109,7 @@ class Agent(threading.Thread):
         self._link = link
         self._queue = queue
         self._store = store
+        self._sharing = sharing
         self._interrupts = interrupts
         self._learn = learn
         self._answer = answer
@@ -179,6 +185,7 @@ class Agent(threading.Thread):
                 self._complain(f"a look at what runs: {type(error).__name__}: {error}")
             self._link.wait(self._patience())
         self._link.close()
+        self._sharing.close()
 
     def _greet(self) -> None:
         self._link.send(AgentHello(Incarnation(self._incarnation), os.getpid(), platform.python_version()))
@@ -208,14 +215,9 @@ class Agent(threading.Thread):
                 self._stop_calls(calls)
             case DropValues(tasks):
                 self._store.drop(tasks)
-            case SendValue(request, task):
-                kept = self._store.get(task)
-                if kept is None:
-                    self._link.send(
-                        ValueSent(request, missing=f"the value of {task} is not kept here any more")
-                    )
-                else:
-                    self._link.send(ValueSent(request, kept.payload, kept.sizes), kept.buffers)
+                self._sharing.trim()
+            case SendValue(request, task, whole):
+                self._send_value(request, task, whole=whole)
             case TakeValue(task):
                 self._queue.came(task, message.missing or Kept(message.payload, tuple(buffers)))
                 self.runner.wake()
@@ -235,7 +237,19 @@ class Agent(threading.Thread):
         unknown = self._queue.add(waiting)
         self.runner.wake()
         for task in unknown:
-            self._link.send(SendMe(TaskId(task)))
+            self._link.send(SendMe(TaskId(task), whole=not self._sharing.is_on))
+
+    def _send_value(self, request: int, task: TaskId, *, whole: bool) -> None:
+        kept = self._store.get(task)
+        if kept is None:
+            self._link.send(ValueSent(request, missing=f"the value of {task} is not kept here any more"))
+            return
+        try:
+            payload, buffers = self._sharing.send(kept, whole=whole)
+        except NBClusterError as error:
+            self._link.send(ValueSent(request, missing=str(error)))
+            return
+        self._link.send(ValueSent(request, payload, tuple(len(buffer) for buffer in buffers)), buffers)
 
     def _stop_calls(self, refs: Sequence[CallRef]) -> None:
         dropped = self._queue.withdraw(refs)

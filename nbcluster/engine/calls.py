@@ -23,6 +23,7 @@ from nbcluster.engine.link import TaskLink
 from nbcluster.engine.outstream import PromptStream
 from nbcluster.engine.peers import open_door
 from nbcluster.engine.runner import Runner
+from nbcluster.engine.sharing import Sharing
 from nbcluster.engine.store import Store
 from nbcluster.engine.waiting import CallQueue
 from nbcluster.engine.work import CallWork, Functions
@@ -49,6 +50,7 @@ def start(kernel: Any) -> Agent | None:
     link = TaskLink(url, new_identity(incarnation), kernel.session.key, complain)
     queue = CallQueue(shell.interrupts.begin_call)
     store = Store()
+    sharing = Sharing.from_environment(incarnation, complain)
     functions = Functions(loader)
     answers = Answers(
         namespaces,
@@ -60,12 +62,15 @@ def start(kernel: Any) -> Agent | None:
         link,
         queue,
         store,
+        sharing,
         shell.interrupts,
         functions.learn,
         answers.take,
         complain,
     )
-    work = CallWork(functions, namespaces, store, queue, lambda error: _note_for_debugger(shell, error))
+    work = CallWork(
+        functions, namespaces, store, sharing, queue, lambda error: _note_for_debugger(shell, error)
+    )
     # Bound once: the handler is compared by identity.
     on_sigint = shell.on_sigint
     runner = agent.runner = Runner(

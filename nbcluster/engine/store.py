@@ -14,15 +14,19 @@ Buffer = bytes | memoryview
 
 
 class Kept(Struct, frozen=True):
-    """One value: its pickle, and its out-of-band buffers."""
+    """One value: its pickle and its out-of-band buffers, or the envelope that says where they are shared."""
 
     payload: bytes
     buffers: tuple[Buffer, ...] = ()
+    lease: object = None
+    """What keeps shared memory from being used again, as long as it lives."""
+    shared: int = 0
+    """Bytes in shared memory."""
 
     @property
     def nbytes(self) -> int:
         """Bytes of the pickle and its buffers."""
-        return len(self.payload) + sum(len(buffer) for buffer in self.buffers)
+        return self.shared or len(self.payload) + sum(len(buffer) for buffer in self.buffers)
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -12,9 +12,11 @@ from typing import Any
 
 from nbcluster.engine.capture import encodable
 from nbcluster.engine.namespaces import Namespaces
+from nbcluster.engine.sharing import Sharing
 from nbcluster.engine.store import Kept, Store
 from nbcluster.engine.waiting import CallQueue, Waiting
 from nbcluster.errors import ValueReleased
+from nbcluster.payload.envelopes import Pickled
 from nbcluster.payload.errors import dump_exception
 from nbcluster.payload.functions import FunctionLoader, captured_visible
 from nbcluster.payload.modules import MODULES
@@ -66,6 +68,8 @@ class CallWork:
         Where calls run.
     store : Store
         Where values stay that do not ride home.
+    sharing : Sharing
+        Where large ones lie.
     queue : CallQueue
         Has the inputs that came for a call.
     note : callable
@@ -77,12 +81,14 @@ class CallWork:
         functions: Functions,
         namespaces: Namespaces,
         store: Store,
+        sharing: Sharing,
         queue: CallQueue,
         note: Callable[[BaseException], None],
     ) -> None:
         self._functions = functions
         self._namespaces = namespaces
         self._store = store
+        self._sharing = sharing
         self._queue = queue
         self._note = note
         self._visible: captured_visible | None = None
@@ -99,7 +105,8 @@ class CallWork:
         visible = self._visible = captured_visible(loaded.scope)
         visible.__enter__()
         inputs = self._load_inputs(waiting, names) if order.inputs else None
-        args, kwargs = load_args(order.payload, waiting.buffers, inputs, names, functions.loader)
+        payload, buffers = self._sharing.opened(order.payload, waiting.buffers)
+        args, kwargs = load_args(payload, buffers, inputs, names, functions.loader)
         return loaded.function(*args, **kwargs)
 
     def _load_inputs(self, waiting: Waiting, names: dict[str, Any]) -> dict[str, Any]:
@@ -119,17 +126,22 @@ class CallWork:
             if isinstance(kept, str):
                 raise InputMissing(kept)
             what = f"the value of {input.task}"
-            values[input.task] = load_value(kept.payload, kept.buffers, names, loader, what)
+            payload, buffers = self._sharing.opened(kept.payload, kept.buffers)
+            values[input.task] = load_value(payload, buffers, names, loader, what)
         return values
 
     def pack(self, waiting: Waiting, value: Any) -> tuple[CallOutcome, bytes | None]:
         """Pickle the value; return the outcome, and the bytes that ride home with it."""
+        if type(value) is Pickled:
+            kept = self._sharing.adopt(value.payload)
+            self._store.keep(waiting.order.task, kept)
+            return Returned(kept.nbytes, home=False), None
         dumped = dump_value(value)
         payload = dumped.payload
         goes_home = not dumped.buffers and len(payload) <= HOME_LIMIT and not waiting.options.keep
         if goes_home and len(payload) <= KEPT_BY_CONTROLLER:
             return Returned(len(payload)), payload
-        kept = Kept(payload, tuple(bytes(buffer.raw()) for buffer in dumped.buffers))
+        kept = self._sharing.keep(dumped)
         self._store.keep(waiting.order.task, kept)  # for calls that take it: the controller only passes it on
         return Returned(kept.nbytes, home=goes_home), payload if goes_home else None
 

@@ -171,6 +171,19 @@ class ArgumentDumper:
                     raise not_serializable(value, name, reason, self._dump) from reason
             raise not_serializable(args, "the arguments", error, self._dump) from error
 
+    def dump_one(self, value: Any, what: str) -> Dumped:
+        """Return one value as bytes, Futures and functions in it as in arguments; `what` is how messages call it.
+
+        Raises
+        ------
+        NotSerializable
+            When it cannot be pickled; says where in it the trouble sits.
+        """
+        try:
+            return self._dump(value)
+        except Exception as error:
+            raise not_serializable(value, what, error, self._dump) from error
+
     def _dump(self, value: Any) -> Dumped:
         buffers: list[PickleBuffer] = []
         with BytesIO() as file:

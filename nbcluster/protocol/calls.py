@@ -73,6 +73,8 @@ class CallSpec(Struct, frozen=True, array_like=True, gc=False):
     """Tasks that must succeed first, without their values."""
     key: str = ""
     """The user's name for it: its value is held until the key is used again or forgotten."""
+    shared: int = 0
+    """Bytes of its arguments that lie in shared memory, of which the payload holds the place alone."""
 
 
 class SubmitCalls(Struct, frozen=True, tag=True):
@@ -108,6 +110,8 @@ class FetchValue(Struct, frozen=True, tag=True):
     """Bring the value of a call that ended. Answered by ValueBytes, or refused with ValueReleased."""
 
     task: TaskId
+    whole: bool = True
+    """Whether its bytes are wanted also where it lies in shared memory."""
 
 
 class ValueBytes(Struct, frozen=True, tag=True):

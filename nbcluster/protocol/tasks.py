@@ -23,6 +23,9 @@ INCARNATION = "NBCLUSTER_INCARNATION"
 NUMBER = "NBCLUSTER_ENGINE"
 """Environment variable of an engine: its number."""
 
+SEGMENTS = "NBCLUSTER_SEGMENTS"
+"""Environment variable of an engine: the directory of shared memory, where the cluster has one on its host."""
+
 CONNECTION = "NBCLUSTER_CONNECTION"
 """Environment variable of an engine: path of its cluster's connection file, for calls that submit calls."""
 
@@ -106,6 +109,8 @@ class SendValue(Struct, frozen=True, tag=True):
 
     request: int
     task: TaskId
+    whole: bool = True
+    """Whether its bytes are wanted also where it lies in shared memory: who asks does not share it."""
 
 
 class TakeValue(Struct, frozen=True, tag=True):
@@ -178,6 +183,8 @@ class SendMe(Struct, frozen=True, tag=True):
     """The engine needs the value of a task for a call that waits here. Answered by TakeValue."""
 
     task: TaskId
+    whole: bool = True
+    """See SendValue."""
 
 
 class ValueSent(Struct, frozen=True, tag=True):

@@ -38,6 +38,8 @@ class ConnectionFile(Struct, frozen=True):
     version: str
     protocol: int
     curve_publickey: str = ""
+    shared: str = ""
+    """The directory of shared memory, for processes of this host; "" when there is none."""
 
     def is_here(self) -> bool:
         """Whether this host, in this boot, wrote it; only then its process ids mean anything."""

@@ -1,0 +1,83 @@
+"""What an engine does with shared memory: values that it keeps, arguments and values that come. Knows no sockets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from nbcluster.engine.store import Buffer, Kept
+from nbcluster.errors import NBClusterError
+from nbcluster.payload.envelopes import reference_in
+from nbcluster.payload.values import Dumped
+from nbcluster.protocol.tasks import SEGMENTS
+from nbcluster.transport.segments import NothingShared, SharedDirectory, engine_owner
+from nbcluster.transport.sharedmem import Pool
+
+
+class Sharing:
+    """The shared memory of this engine, or none.
+
+    Parameters
+    ----------
+    directory : SharedDirectory or None
+    owner : str
+        Begins the names of the segments that it fills.
+    """
+
+    def __init__(self, directory: SharedDirectory | None = None, owner: str = "") -> None:
+        self._directory = directory
+        self._pool = Pool(directory, owner) if directory is not None else None
+        self.opened = (directory or NothingShared()).opened
+
+    @classmethod
+    def from_environment(cls, incarnation: int, complain: Callable[[str], None]) -> Sharing:
+        """Open the directory that the environment names; the variable is taken out of it."""
+        path = os.environ.pop(SEGMENTS, "")
+        if not path:
+            return cls()
+        try:
+            return cls(SharedDirectory(path), engine_owner(incarnation))
+        except (OSError, NBClusterError) as error:
+            complain(f"this engine shares no memory: {error}")
+            return cls()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether references to shared memory mean something here."""
+        return self._directory is not None
+
+    def keep(self, dumped: Dumped) -> Kept:
+        """Return what is kept of a value: in shared memory where it is large, else a copy of its buffers."""
+        if self._pool is not None:
+            shared = self._pool.share(dumped.payload, [buffer.raw() for buffer in dumped.buffers])
+            if shared is not None:
+                envelope, lease = shared
+                return Kept(envelope, lease=lease, shared=lease.nbytes)
+        return Kept(dumped.payload, tuple(bytes(buffer.raw()) for buffer in dumped.buffers))
+
+    def adopt(self, payload: bytes) -> Kept:
+        """Return what is kept of a value that a client has pickled: in its segment, which is held.
+
+        Raises
+        ------
+        NBClusterError
+            When it cannot be had.
+        """
+        reference = reference_in(payload)
+        if reference is None or self._directory is None:
+            return Kept(payload)
+        return Kept(payload, lease=self._directory.hold(reference), shared=reference.nbytes)
+
+    def send(self, kept: Kept, *, whole: bool) -> tuple[bytes, Sequence[Buffer]]:
+        """Return payload and buffers of a value for who asks for it; `whole` for its bytes, wherever they lie."""
+        return self.opened(kept.payload, kept.buffers) if whole else (kept.payload, kept.buffers)
+
+    def trim(self) -> None:
+        """Let go of memory after values were dropped."""
+        if self._pool is not None:
+            self._pool.trim()
+
+    def close(self) -> None:
+        """Unlink what nobody needs."""
+        if self._pool is not None:
+            self._pool.close()
