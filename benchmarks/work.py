@@ -36,3 +36,15 @@ def spin(path: str) -> None:
     number = 0
     while True:
         number += 1
+
+
+def make(items: int) -> object:
+    """Make an array of ones."""
+    import numpy
+
+    return numpy.ones(items)
+
+
+def last(array: object) -> float:
+    """Look at the last item of an array."""
+    return float(array[-1])  # type: ignore[index]

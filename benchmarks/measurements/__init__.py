@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from benchmarks.measurements import (
     added_engines,
+    arrays_pushed,
+    arrays_returned,
+    arrays_scattered,
     cancelled,
     idle,
     import_time,
@@ -43,5 +46,8 @@ MEASUREMENTS: dict[str, Measurement] = {
         million,
         killed_calls,
         cancelled,
+        arrays_pushed,
+        arrays_returned,
+        arrays_scattered,
     )
 }

@@ -67,3 +67,39 @@ class Driver:
 
     def submit_naps(self, count: int, seconds: float) -> list[Any]:
         return [self.client.submit(work.nap, seconds, pure=False) for _ in range(count)]
+
+    def make(self, items: int) -> Any:
+        from distributed import wait
+
+        made = self.client.submit(work.make, items, workers=self.workers[:1], pure=False)
+        wait([made])
+        return made
+
+    def bring(self, made: Any) -> Any:
+        return made.result()
+
+    def use_elsewhere(self, made: Any) -> float:
+        return self.client.submit(work.last, made, workers=self.workers[1:2], pure=False).result()
+
+    def spread(self, array: Any) -> None:
+        from distributed import wait
+
+        self.spread_one = self.client.scatter(array, broadcast=True, hash=False)
+        wait([self.spread_one])
+
+    def scatter(self, array: Any) -> Any:
+        import numpy
+        from distributed import wait
+
+        parts = numpy.array_split(array, len(self.workers))
+        sent = [
+            self.client.scatter(part, workers=[worker], hash=False)
+            for part, worker in zip(parts, self.workers, strict=True)
+        ]
+        wait(sent)
+        return sent
+
+    def gather_parts(self, parts: Any) -> Any:
+        import numpy
+
+        return numpy.concatenate(self.client.gather(parts))

@@ -108,6 +108,27 @@ class Driver:
         assert future.cancel(timeout=30), f"an endless call was not cancelled: {future!r}"
         return time.perf_counter() - begun
 
+    def spread(self, array: Any) -> None:
+        self.cluster[:]["spread"] = array
+
+    def make(self, items: int) -> Any:
+        made = self.cluster.options(on=0).submit(work.make, items)
+        made.exception()
+        return made
+
+    def bring(self, made: Any) -> Any:
+        return made.result()
+
+    def use_elsewhere(self, made: Any) -> float:
+        return self.cluster.options(on=1).submit(work.last, made).result()
+
+    def scatter(self, array: Any) -> Any:
+        self.cluster[:].scatter("part", array)
+        return "part"
+
+    def gather_parts(self, parts: Any) -> Any:
+        return self.cluster[:].gather(parts)
+
 
 def _texts(run: Any) -> Iterator[tuple[float, str]]:
     """Yield (epoch seconds of arrival, text) of what is printed, until the cell has ended."""

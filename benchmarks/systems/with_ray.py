@@ -76,3 +76,19 @@ class Driver:
         except self.ray.exceptions.TaskCancelledError:
             return time.perf_counter() - begun
         raise AssertionError("an endless call returned")
+
+    def spread(self, array: Any) -> None:
+        reference = self.ray.put(array)
+        look = self.ray.remote(work.last)
+        self.ray.get([look.remote(reference) for _ in self.actors])
+
+    def make(self, items: int) -> Any:
+        made = self.ray.remote(work.make).remote(items)
+        self.ray.wait([made], fetch_local=False)
+        return made
+
+    def bring(self, made: Any) -> Any:
+        return self.ray.get(made)
+
+    def use_elsewhere(self, made: Any) -> float:
+        return self.ray.get(self.ray.remote(work.last).remote(made))

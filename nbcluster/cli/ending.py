@@ -13,6 +13,7 @@ import psutil
 from nbcluster.cli.leftovers import clean_cluster, describe, end_process, processes_of
 from nbcluster.client.aio import AsyncCluster
 from nbcluster.errors import ControllerLost, NBClusterError
+from nbcluster.transport import shareddirs
 from nbcluster.transport.rendezvous import ConnectionFile, read_connection_file
 
 ANSWER_TIME = 5.0
@@ -90,6 +91,8 @@ def end_by_force(path: Path, file: ConnectionFile) -> str:
     for process in processes_of(directory):
         end_process(process, grace=0.2)
     _remove(path, directory)
+    if file.shared:
+        shareddirs.remove_if_abandoned(Path(file.shared), time.time())
     return words
 
 

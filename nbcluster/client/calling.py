@@ -21,7 +21,7 @@ from nbcluster.client.namespaces import AsyncNamespace
 from nbcluster.client.naming import client_label
 from nbcluster.client.oneach import OnEach
 from nbcluster.client.options import Options, make_options, namespace_name, tasks_of
-from nbcluster.client.records import Table, task_table
+from nbcluster.client.records import Table, task_table, value_table
 from nbcluster.client.references import Reference
 from nbcluster.client.submitting import AsyncSubmitter, Submission
 from nbcluster.core.targets import from_python
@@ -319,6 +319,30 @@ class CallingCluster(AttachedCluster):
         """
         answer = await self.connection.ask(c.ListTasks(state, limit=limit), c.Records, timeout=60)
         return task_table(answer.records, _note(answer))
+
+    async def describe(self, limit: int = 0) -> Table[c.TaskRecord]:
+        """Show the values that this client holds alive on the cluster, largest first, and where they lie.
+
+        Parameters
+        ----------
+        limit : int
+            At most so many; 0 is all. How many were left out is said below the table, with the sum of all.
+
+        Returns
+        -------
+        list of TaskRecord
+            With `key`, `label`, `nbytes` and `engine`; the latter is None for small values, which the controller keeps.
+
+        Examples
+        --------
+        >>> part = cluster.put(numpy.zeros(1_000_000))
+        >>> cluster.describe()
+        key          label  where     bytes
+        3f0a2c11-0   put    engine 1  8000173
+        7.629 MiB in 1 values
+        """
+        answer = await self.connection.ask(c.ListTasks(held=True, limit=limit), c.Records, timeout=60)
+        return value_table(answer.records, answer.nbytes, answer.left_out)
 
     async def history(
         self, state: str = "", label: str = "", since: float = 0.0, limit: int = 0

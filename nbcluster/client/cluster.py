@@ -368,6 +368,10 @@ class Cluster:
         """Records of tasks that are not over. See `AsyncCluster.tasks`."""
         return portal().call(self._twin.tasks(state, limit))
 
+    def describe(self, limit: int = 0) -> Table[c.TaskRecord]:
+        """Show the values that this client holds alive on the cluster. See `AsyncCluster.describe`."""
+        return portal().call(self._twin.describe(limit))
+
     def history(
         self, state: str = "", label: str = "", since: float = 0.0, limit: int = 0
     ) -> Table[c.TaskRecord]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Generic, TypeVar
 
+from nbcluster.payload.sizes import readable
 from nbcluster.protocol.calls import TaskRecord
 from nbcluster.protocol.tasks import NameInfo
 
@@ -81,6 +82,21 @@ def task_table(records: Iterable[TaskRecord], note: str = "") -> Table[TaskRecor
             ("error", lambda record: _short(record.error.partition("\n")[0])),
         ),
         note,
+    )
+
+
+def value_table(records: Sequence[TaskRecord], nbytes: int, left_out: int) -> Table[TaskRecord]:
+    """A table of the values that Futures and keys hold, with their sum below."""
+    note = f"{readable(nbytes)} in {len(records) + left_out} values"
+    return Table(
+        records,
+        (
+            ("key", lambda record: record.key or record.task),
+            ("label", lambda record: _short(record.label)),
+            ("where", lambda record: "controller" if record.engine is None else f"engine {record.engine}"),
+            ("bytes", lambda record: str(record.nbytes)),
+        ),
+        note + (f"; {left_out} smaller ones are not listed" if left_out else ""),
     )
 
 

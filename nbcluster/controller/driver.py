@@ -223,7 +223,7 @@ class Controller:
             case c.FetchValue():
                 self._calls.fetch(client, order, arrival)
             case c.ListTasks():
-                self._answer(arrival, self._listing.list(order))
+                self._answer(arrival, self._listing.list(order, client))
             case c.ReadHistory():
                 self._calls.read_history(order, arrival)
             case c.Explain(task):

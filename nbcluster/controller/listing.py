@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,9 @@ from nbcluster.controller.cells import CellDesk
 from nbcluster.controller.clients import Clients
 from nbcluster.controller.records import record_of
 from nbcluster.core import explain
-from nbcluster.core.model import FINAL, Task, title
+from nbcluster.core.model import FINAL, Task, TaskState, title
 from nbcluster.core.scheduler import Scheduler
-from nbcluster.ids import TaskId
+from nbcluster.ids import ClientId, TaskId
 from nbcluster.protocol.calls import ListTasks, Records, TaskRecord
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ class Listing:
         self._cells = cells
         self._calls = calls
 
-    def list(self, question: ListTasks) -> Records:
+    def list(self, question: ListTasks, asker: ClientId) -> Records:
         """Answer a question about tasks."""
         limit = min(question.limit or LONGEST, LONGEST)
+        if question.held:
+            return self._held(asker, limit)
         found: list[TaskRecord] = []
         left_out = 0
         for task in self._meant(question):
@@ -42,6 +45,28 @@ class Listing:
             else:
                 left_out += 1
         return Records(tuple(found), left_out)
+
+    def _held(self, owner: ClientId, limit: int) -> Records:
+        held = [
+            call
+            for call in self._scheduler.calls.values()
+            if call.owner == owner and call.state is TaskState.DONE and not call.lost
+        ]
+        largest = heapq.nlargest(limit, held, key=lambda call: call.nbytes)
+        records = tuple(
+            TaskRecord(
+                call.id,
+                call.order.key,
+                call.title,
+                state=call.state.value,
+                owner=self._clients.label(owner),
+                engine=None if call.kept else call.engine,
+                attempt=call.attempt,
+                nbytes=call.nbytes,
+            )
+            for call in largest
+        )
+        return Records(records, len(held) - len(records), nbytes=sum(call.nbytes for call in held))
 
     def explain(self, name: str) -> str:
         """Say why a task, by its id or key, is where it is."""

@@ -98,9 +98,9 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
     def supervisor_lost() -> None:
         log.error("the supervisor has gone; ending the cluster")
         controller.abandon("its supervisor was lost")
-        shutil.rmtree(options.directory, ignore_errors=True)  # nobody else is left to do it
         if options.shared:
             shareddirs.remove(options.shared)
+        shutil.rmtree(options.directory, ignore_errors=True)  # nobody else is left to do it
 
     link = SupervisorLink(supervisor, supervisor_lost)
     controller = Controller(options, context, link)

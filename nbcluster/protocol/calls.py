@@ -128,6 +128,8 @@ class ListTasks(Struct, frozen=True, tag=True):
     keyed: bool = False
     limit: int = 0
     """At most so many; 0 is all. What was left out is counted in the answer."""
+    held: bool = False
+    """Those of the asker's calls that have ended and whose value is kept, largest first."""
 
 
 class TaskRecord(Struct, frozen=True):
@@ -159,6 +161,8 @@ class Records(Struct, frozen=True, tag=True):
     left_out: int = 0
     note: str = ""
     """What could not be kept, and why; "" when nothing is missing."""
+    nbytes: int = 0
+    """Of ListTasks.held: bytes of all values, also of those left out."""
 
 
 class ReadHistory(Struct, frozen=True, tag=True):

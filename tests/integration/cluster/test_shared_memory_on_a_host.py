@@ -189,6 +189,31 @@ def test_a_client_of_another_host_gets_bytes(shared: Cluster, tmp_path: Path) ->
     shared.forget("far")
 
 
+def test_describe_shows_what_is_held_alive_and_where(shared: Cluster) -> None:
+    assert list(shared.describe()) == []
+    large = shared.options(on=1, label="large").submit(ones, ITEMS)
+    small = shared.options(key="small").submit(len, "abc")
+    put = shared.options(label="x").submit(ones, 20_000)
+    for future in (large, small, put):
+        assert future.exception(DEADLINE) is None
+    rows = shared.describe()
+    assert [(row.key or row.label, row.engine is not None) for row in rows] == [
+        ("large", True),
+        ("x", True),
+        ("small", False),
+    ]
+    assert rows[0].engine == 1
+    assert 8 * ITEMS <= (rows[0].nbytes or 0) < 8 * ITEMS + 1000
+    assert "4.1" in repr(rows)
+    assert "engine 1" in repr(rows)
+    assert "MiB in 3 values" in repr(rows)
+    assert "2 smaller ones are not listed" in repr(shared.describe(limit=1))
+    del large, future, put
+    shared.forget("small")
+    del small
+    wait_until(lambda: list(shared.describe()) == [], DEADLINE, "values to be let go")
+
+
 # -- what is killed ---------------------------------------------------------------------------
 
 

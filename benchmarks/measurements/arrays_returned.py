@@ -1,0 +1,47 @@
+"""An array of 256 MB that an engine made: brought here, and used on another engine."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks.measurements.base import Bar, Measurement, Samples
+from benchmarks.systems.base import System
+from benchmarks.systems.values import ReturnsArrays
+
+ITEMS = 32 << 20
+TIMES = 5
+
+
+def run(system: System, run_id: str) -> Samples:
+    """Make one, bring it, use it elsewhere; let it go before the next."""
+    assert isinstance(system, ReturnsArrays)
+    system.start(2)
+    system.use_elsewhere(system.make(1000))
+    bring, use, make = [], [], []
+    for _ in range(TIMES):
+        begun = time.perf_counter()
+        made = system.make(ITEMS)
+        make.append((time.perf_counter() - begun) * 1000)
+        begun = time.perf_counter()
+        assert system.use_elsewhere(made) == 1.0
+        use.append((time.perf_counter() - begun) * 1000)
+        begun = time.perf_counter()
+        array = system.bring(made)
+        assert array[-1] == 1.0
+        bring.append((time.perf_counter() - begun) * 1000)
+        del made, array
+    system.stop()
+    return {"make_ms": make, "bring_ms": bring, "use_elsewhere_ms": use}
+
+
+MEASUREMENT = Measurement(
+    "pull256",
+    "256 MB made on one engine of two, then used on another and brought here",
+    ReturnsArrays,
+    run,
+    bars=(
+        Bar("256 MB brought here, wall, against ray", "bring_ms", 1.0, "ray"),
+        Bar("256 MB used on another engine, wall, against ray", "use_elsewhere_ms", 1.0, "ray"),
+    ),
+    rounds=3,
+)
