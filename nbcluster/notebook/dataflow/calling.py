@@ -210,7 +210,8 @@ class CallReader:
                 self.reader.write(
                     value, f"line {self.reader.line} gives it to {last}, whose value is thrown away"
                 )
-        family = calls.result_of(path)
+        in_pieces = named.keys() & {"chunksize", "iterator"}
+        family = None if in_pieces else calls.result_of(path)
         shares = last in calls.VIEWING or last[:1].isupper() or path.startswith("itertools.")
         if shares and not (
             path.startswith(("pandas.", "numpy.")) and all(is_flat(v.family) for v in everything)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nbcluster.notebook.dataflow.families import ATOM, RNG, Family, words
+from nbcluster.notebook.dataflow.families import ARRAY, ATOM, FRAME, RNG, Family, words
 
 HARMLESS = words(
     "print len repr str int float bool complex abs round hash format ascii bin hex oct ord chr "
@@ -68,6 +68,16 @@ DECORATORS = words(
 """Decorators that may be applied again on each engine."""
 
 
+_MAKES_FRAMES = words(
+    "pandas.read_csv pandas.read_table pandas.read_parquet pandas.read_feather pandas.read_fwf pandas.DataFrame "
+    "pandas.Series pandas.merge pandas.date_range pandas.concat"
+)
+_MAKES_ARRAYS = words(
+    "numpy.zeros numpy.ones numpy.empty numpy.full numpy.arange numpy.linspace numpy.eye numpy.hstack numpy.vstack "
+    "numpy.concatenate numpy.array numpy.zeros_like numpy.ones_like"
+)
+
+
 def state_of(path: str) -> str | None:
     """Return the state that any use of something imported touches.
 
@@ -121,6 +131,10 @@ def result_of(path: str) -> Family | None:
         "numpy.random.Generator",
     ):
         return RNG
+    if path in _MAKES_FRAMES:
+        return FRAME
+    if path in _MAKES_ARRAYS:
+        return ARRAY
     if path.startswith("math.") or path in (
         "random.random",
         "random.randint",

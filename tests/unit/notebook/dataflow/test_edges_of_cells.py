@@ -365,6 +365,13 @@ def test_what_becomes_known_relaxes_the_order():
     assert drawn(graph_of(source, around, {(0, "d"): FRAME})) == "0>1:d 0>2:d 0>3:d"
 
 
+def test_what_makes_frames_and_arrays_is_known():
+    source = "import pandas as pd\nd = pd.read_csv('x'{})\na = d.mean()\nb = d.std()"
+    assert drawn(graph_of(source.format(""))) == "1>2:d 1>3:d"
+    assert drawn(graph_of(source.format(", chunksize=5"))) == "1>2:d | 2+3"
+    assert drawn(graph_of("import numpy as np\na = np.zeros(3)\nb = a.sum()\nc = a.max()")) == "1>2:a 1>3:a"
+
+
 def test_names_of_the_notebook_that_share_an_object_are_written_together():
     around = Surroundings(names=frozenset("xy"), aliases=(frozenset("xy"),))
     assert drawn(graph_of("x.append(1)\na = y", around)) == "0>1:y"
