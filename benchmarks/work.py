@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 
 def nothing() -> None:
@@ -48,3 +49,22 @@ def make(items: int) -> object:
 def last(array: object) -> float:
     """Look at the last item of an array."""
     return float(array[-1])  # type: ignore[index]
+
+
+def array_of_chunks(rows: int, columns: int) -> Any:
+    """Return a computation of Dask on an array of so many chunks of 80 kB, each of which is needed twice."""
+    import dask.array as da
+
+    x = da.random.default_rng(1).random((100 * rows, 100 * columns), chunks=(100, 100))
+    return (x - x.mean(axis=0)).std()
+
+
+def search() -> float:
+    """Search a small grid with scikit-learn, in whatever joblib is told to run it; return the best score."""
+    from sklearn.datasets import make_classification
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+
+    X, y = make_classification(3000, 60, n_informative=20, random_state=1)
+    grid = {"C": [10.0**power for power in range(-5, 3)]}
+    return float(GridSearchCV(LogisticRegression(max_iter=300), grid, cv=5).fit(X, y).best_score_)

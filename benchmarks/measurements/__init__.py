@@ -8,6 +8,8 @@ from benchmarks.measurements import (
     arrays_returned,
     arrays_scattered,
     cancelled,
+    dask_array,
+    grid_search,
     idle,
     import_time,
     interrupts,
@@ -49,5 +51,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         arrays_pushed,
         arrays_returned,
         arrays_scattered,
+        dask_array,
+        grid_search,
     )
 }

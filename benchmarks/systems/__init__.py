@@ -36,5 +36,6 @@ SYSTEMS = {
         Entry("dask", "distributed", "with_dask"),
         Entry("ray", "ray", "with_ray"),
         Entry("processpool", "concurrent.futures", "with_processpool"),
+        Entry("loky", "joblib", "with_loky"),
     )
 }

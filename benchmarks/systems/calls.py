@@ -75,3 +75,21 @@ class Cancels(System, Protocol):
     def cancel_running(self, path: str) -> float:
         """Run `work.spin`, cancel it when the file is there; seconds until this process knows that it ended."""
         ...
+
+
+@runtime_checkable
+class ComputesArrays(System, Protocol):
+    """A system that runs graphs of Dask."""
+
+    def compute_array(self, rows: int, columns: int) -> float:
+        """Compute `work.array_of_chunks`."""
+        ...
+
+
+@runtime_checkable
+class Searches(System, Protocol):
+    """A system that joblib can run in."""
+
+    def grid_search(self) -> float:
+        """Run `work.search` in it; return its score."""
+        ...

@@ -103,3 +103,6 @@ class Driver:
         import numpy
 
         return numpy.concatenate(self.client.gather(parts))
+
+    def compute_array(self, rows: int, columns: int) -> float:
+        return float(work.array_of_chunks(rows, columns).compute(scheduler=self.client))

@@ -129,6 +129,13 @@ class Driver:
     def gather_parts(self, parts: Any) -> Any:
         return self.cluster[:].gather(parts)
 
+    def compute_array(self, rows: int, columns: int) -> float:
+        return float(work.array_of_chunks(rows, columns).compute(scheduler=self.cluster.get))
+
+    def grid_search(self) -> float:
+        with self.cluster.joblib():
+            return work.search()
+
 
 def _texts(run: Any) -> Iterator[tuple[float, str]]:
     """Yield (epoch seconds of arrival, text) of what is printed, until the cell has ended."""
