@@ -105,6 +105,8 @@ class Dispatch:
             self.channel.send(incarnation, message, draft.buffers)
 
     def _input(self, place: InputPlace, engine: EngineNumber) -> t.Input:
+        if place.attempt:
+            return t.Input(place.task, made=place.attempt)
         if place.engine is None:
             return t.Input(place.task, payload=self._values.here(place.task))
         return t.Input(place.task, here=place.engine == engine)

@@ -91,8 +91,8 @@ def _check_needs(scheduler: Scheduler, call: Call, name: str) -> None:
     if call.state is TaskState.WAITING:
         open_needs = {n for n in needs if n in calls and calls[n].outcome is None}
         assert call.missing == len(open_needs) > 0, f"{name} misses {call.missing}; open are {open_needs}"
-    elif call.outcome is None:
-        assert not call.missing, f"{name} misses {call.missing}"
+    elif call.outcome is None and call.missing:
+        _check_ahead(scheduler, call, name)
     if call.state is TaskState.READY:
         for source in call.order.inputs:
             assert not calls[source].lost, f"{name} waits for an engine and has lost its input {source}"
@@ -101,6 +101,21 @@ def _check_needs(scheduler: Scheduler, call: Call, name: str) -> None:
         assert user.outcome is None, f"{name} is used by {user.id}, which has ended"
         assert call.id in user.order.inputs, f"{name} is no input of its user {user.id}"
     assert call.outcome is None or call.waiters is None, f"{name} has ended and still has waiters"
+
+
+def _check_ahead(scheduler: Scheduler, call: Call, name: str) -> None:
+    """A call that misses something and does not wait was sent behind what makes it, or is on its way back."""
+    assert call.state in (TaskState.RUNNING, TaskState.STOPPING), f"{name} misses {call.missing}"
+    assert call.engine is not None, f"{name} was sent nowhere"
+    engine = scheduler.engines[call.engine]
+    sent = [*engine.suspended, *engine.inflight]
+    missing = 0
+    for source in dict.fromkeys(call.order.inputs):
+        value = scheduler.calls[source]
+        missing += value.state is not TaskState.DONE
+        if value.outcome is None and source in sent and value.engine == call.engine:
+            assert call.recalled or not value.recalled, f"{name} stays, and {source} does not"
+    assert call.missing == missing, f"{name} misses {call.missing}, not {missing}"
 
 
 def _check_inflight(scheduler: Scheduler, engine: Engine) -> None:
@@ -190,7 +205,7 @@ def _check_kinds(scheduler: Scheduler) -> None:
                 held_back = number in ledger.held_back
                 assert offered or held_back, f"engine {number} can take of {kind} and cannot be found"
         for client, line in kind.ready.lines.items():
-            order = [(-call.order.options.priority, call.sequence) for call in line]
+            order = [(-call.order.options.priority, call.place) for call in line]
             assert order == sorted(order), f"{kind} is out of order for {client}: {order}"
             assert line.size, f"{kind} keeps an empty line of {client}"
         assert (kind in ledger.limited) == (kind.alone and kind.ready.size > 0), f"{kind} is wrongly limited"

@@ -54,7 +54,8 @@ def submit(ledger: Ledger, order: SubmitCallOrders) -> None:
 
 def _enter(ledger: Ledger, client: ClientId, given: CallOrder, place: eligible.Place | Rejected) -> None:
     kind = ledger.no_kind if isinstance(place, Rejected) else place.kind
-    call = Call(given.task, client, given, ledger.next_sequence(), kind)
+    sequence = ledger.next_sequence()
+    call = Call(given.task, client, given, sequence, sequence, kind)
     ledger.calls[call.id] = call
     ledger.open_calls += 1
     if given.key:
@@ -88,7 +89,7 @@ def make_ready(ledger: Ledger, call: Call) -> None:
         if refused is None and kind.engines:
             _become_ready(call)
             call.engine = None
-            kind.ready.push(call.owner, -order.options.priority, call.sequence, call)
+            kind.ready.push(call.owner, -order.options.priority, call.place, call)
             ledger.fed[kind] = None
             if kind.alone:
                 ledger.limited[kind] = None
@@ -97,6 +98,26 @@ def make_ready(ledger: Ledger, call: Call) -> None:
     state = TaskState.LOST if isinstance(refused, EngineGone) else TaskState.FAILED
     assert refused is not None, f"call {call.id} has no place and no reason"
     values.end(ledger, call, state, refused)
+
+
+def wait_again(ledger: Ledger, call: Call) -> None:
+    """Let a call that was sent and has not run wait for an engine, or for what it needs; end it when that failed."""
+    if not call.missing:
+        make_ready(ledger, call)
+        return
+    for name in call.order.inputs:
+        source = ledger.calls[name]
+        if source.outcome is not None and not isinstance(source.outcome, Returned):
+            values.end(ledger, call, TaskState.FAILED, values.because_of(ledger, call, source))
+            return
+    assert TaskState.WAITING in MOVES[call.state], f"call {call.id} cannot wait again from {call.state}"
+    call.state = TaskState.WAITING
+    call.engine = None
+    for name in call.order.inputs:
+        source = ledger.calls[name]
+        if source.state is TaskState.RUNNING and source.engine is not None:
+            ledger.engines[source.engine].followers[call.id] = call
+            ledger.hungry.add(source.engine)
 
 
 def _become_ready(call: Call) -> None:
@@ -143,6 +164,8 @@ def draw_consequences(ledger: Ledger) -> None:
         for call, source in doomed:
             if call.state is TaskState.WAITING:
                 values.end(ledger, call, TaskState.FAILED, values.because_of(ledger, call, source))
+            elif call.state is TaskState.RUNNING:
+                dispatch.expect_back((call,))  # it was sent ahead: its engine gives it back, and it ends then
 
 
 # -- engines speak ----------------------------------------------------------------------------
@@ -184,6 +207,12 @@ def answered(ledger: Ledger, fact: CallsAnswered) -> None:
         _leave(ledger, engine, call)
         outcome = result.outcome
         call.seconds = result.seconds
+        if (
+            call.missing
+            and isinstance(outcome, Returned | Threw)
+            and _too_early(ledger, engine, call, result)
+        ):
+            continue
         if isinstance(outcome, Returned) and call.state is not TaskState.GIVEN_UP:
             ledger.means.learn(call.order.function, result.seconds)
             values.keep(ledger, call, engine, outcome.nbytes, result.kept_here)
@@ -191,6 +220,19 @@ def answered(ledger: Ledger, fact: CallsAnswered) -> None:
         else:
             _judge(ledger, engine, call, result)
     rest(ledger, engine)
+
+
+def _too_early(ledger: Ledger, engine: Engine, call: Call, result: CallReturn) -> bool:
+    """Whether a call that was sent ahead ran on the value of one that was given up: that does not count."""
+    if call.state is TaskState.GIVEN_UP:
+        return False
+    if isinstance(result.outcome, Returned) and not result.kept_here:
+        ledger.outbox.drops.setdefault(engine.number, []).append(call.id)
+    if call.state is TaskState.RUNNING:
+        wait_again(ledger, call)
+    else:
+        values.end(ledger, call, *stopped(call))
+    return True
 
 
 def _judge(ledger: Ledger, engine: Engine, call: Call, result: CallReturn) -> None:
@@ -249,7 +291,7 @@ def given_back(ledger: Ledger, fact: CallsGivenBack) -> None:
             continue
         _leave(ledger, engine, call)
         if call.state is TaskState.RUNNING:
-            make_ready(ledger, call)
+            wait_again(ledger, call)
         else:
             values.end(ledger, call, *stopped(call))
     if engine.thief is not None:
@@ -316,11 +358,15 @@ def engine_ended(ledger: Ledger, engine: Engine, what: str, *, blame: bool) -> N
     engine.inflight, engine.suspended, engine.level = {}, {}, -1
     engine.load, engine.alone, engine.stuck, engine.thief = 0.0, False, 0, None
     engine.accepts = False
+    engine.followers.clear()
     ledger.laden.pop(engine.number, None)
     hopeless = values.lose(ledger, engine, what)
     for call in inflight:
         if call.kind.alone:
             values.clear_timer(ledger, call)
+        if call.missing and call.state is TaskState.RUNNING:
+            wait_again(ledger, call)
+            continue
         if blame:
             call.losses = (*call.losses, what)
             blame = False

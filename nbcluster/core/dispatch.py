@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
+
 from nbcluster.core.effects import CallRun, InputPlace, SetTimer
 from nbcluster.core.kinds import Kind
 from nbcluster.core.ledger import Ledger
@@ -20,6 +23,9 @@ AHEAD_MOST = 1000
 
 WORTH_TAKING = 0.005
 """Seconds that calls must be expected to take for an idle engine to take them from another."""
+
+NEEDS_AHEAD = 64
+"""A call that takes more values than this is not sent ahead of them: they seldom come from one engine."""
 
 _LOOKED_AT = 16
 """Engines that an idle one looks at for calls to take: enough to find a good one, and no more with many."""
@@ -50,6 +56,8 @@ def _feed(ledger: Ledger, engine: Engine) -> None:
     engine.accepts = False
     if not is_up(engine):
         return
+    if engine.followers and not engine.inflight:
+        engine.followers.clear()
     while (item := _first(ledger, engine)) is not None:
         if engine.level >= 0:
             if not _feed_nested(ledger, engine):
@@ -70,12 +78,66 @@ def _feed(ledger: Ledger, engine: Engine) -> None:
             return
     is_free = engine.running is None or engine.level >= 0
     engine.accepts = engine.can_call and is_free and not engine.stuck and not engine.alone
+    if engine.followers:
+        _send_ahead(ledger, engine)
     if engine.accepts:
         for kind in engine.kinds:
             if has_room(engine, kind):
                 kind.offer(engine.load, engine.number)
                 if kind.ready.size:
                     ledger.fed[kind] = None
+
+
+def _send_ahead(ledger: Ledger, engine: Engine) -> None:
+    """Send calls behind those that make what they miss, while there is room and nothing ready goes before them."""
+    followers = engine.followers
+    while followers:
+        call = next(iter(followers.values()))
+        if not _may_follow(ledger, call, engine):
+            del followers[call.id]
+            continue
+        rank = -call.order.options.priority
+        if not _takes(ledger, engine, call.kind) or any(
+            kind.level > engine.level and kind.ready.goes_before(call.owner, rank, call.place)
+            for kind in engine.kinds
+        ):
+            return
+        del followers[call.id]
+        _send(ledger, call, engine)
+
+
+def _may_follow(ledger: Ledger, call: Call, engine: Engine) -> bool:
+    """Whether all that a call waits for are values that calls make which were sent to this engine before."""
+    order, kind = call.order, call.kind
+    if (
+        call.state is not TaskState.WAITING
+        or order.options.pinned
+        or not order.options.repeatable
+        or len(order.inputs) > NEEDS_AHEAD
+        or kind.alone
+        or not kind.listed
+        or engine.number not in kind.engines
+    ):
+        return False
+    for name in order.inputs:
+        source = ledger.calls[name]
+        if source.lost or not (source.state is TaskState.DONE or _comes_before(source, call, engine)):
+            return False
+    for name in order.after:
+        source_after = ledger.calls.get(name)
+        if source_after is not None and source_after.outcome is None and name not in order.inputs:
+            return False
+    return True
+
+
+def _comes_before(source: Call, call: Call, engine: Engine) -> bool:
+    return (
+        source.state is TaskState.RUNNING
+        and source.engine == engine.number
+        and not source.recalled
+        and source.id in engine.inflight
+        and source.kind.level == call.kind.level
+    )
 
 
 def _feed_nested(ledger: Ledger, engine: Engine) -> bool:
@@ -228,8 +290,12 @@ def _send(ledger: Ledger, call: Call, engine: Engine) -> None:
         ledger.show(engine)
     inputs: tuple[InputPlace, ...] = ()
     if order.inputs:
-        values = [ledger.calls[name] for name in order.inputs]
-        inputs = tuple(InputPlace(value.id, None if value.kept else value.engine) for value in values)
+        inputs = tuple(_place_of(ledger.calls[name], number) for name in order.inputs)
+    if call.waiters:
+        for waiter in call.waiters:
+            engine.followers[waiter.id] = waiter
+    if engine.followers:
+        ledger.hungry.add(number)
     run = CallRun(call.id, call.attempt, inputs)
     runs = ledger.outbox.runs.get(number)
     if runs is None:
@@ -246,6 +312,12 @@ def _send(ledger: Ledger, call: Call, engine: Engine) -> None:
         ledger.effects.append(SetTimer(timer, timeout))
 
 
+def _place_of(value: Call, number: EngineNumber) -> InputPlace:
+    if value.state is not TaskState.DONE:
+        return InputPlace(value.id, number, value.attempt)
+    return InputPlace(value.id, None if value.kept else value.engine)
+
+
 # -- taking back ------------------------------------------------------------------------------
 
 
@@ -256,7 +328,7 @@ def take_back(ledger: Ledger, engine: Engine) -> None:
 
 def share(ledger: Ledger, engine: Engine) -> None:
     """An engine is at a call for long: if another is idle, let it take of what waits behind."""
-    behind = next((call for call in engine.inflight.values() if _is_movable(call)), None)
+    behind = next((call for call in engine.inflight.values() if _is_movable(call) and not call.missing), None)
     if behind is None:
         return
     for number in behind.kind.engines:
@@ -306,7 +378,7 @@ def _rob(ledger: Ledger, victim: Engine, thief: Engine) -> bool:
 
 
 def _may_take(thief: Engine, call: Call) -> bool:
-    return thief.number in call.kind.engines and call.kind.level > thief.level
+    return not call.missing and thief.number in call.kind.engines and call.kind.level > thief.level
 
 
 def lend(ledger: Ledger, engine: Engine, level: int) -> None:
@@ -336,7 +408,19 @@ def lend(ledger: Ledger, engine: Engine, level: int) -> None:
 def _recall(ledger: Ledger, engine: Engine, calls: list[Call]) -> None:
     if not calls:
         return
-    for call in calls:
-        call.recalled = True
-    refs = [CallRef(call.id, call.attempt) for call in calls]
-    ledger.outbox.back.setdefault(engine.number, []).extend(refs)
+    ledger.outbox.back.setdefault(engine.number, []).extend(expect_back(calls))
+
+
+def expect_back(calls: Iterable[Call]) -> list[CallRef]:
+    """Note that calls will be given back, and with each what was sent ahead of it, which cannot stay without."""
+    refs = []
+    coming = deque(calls)
+    while coming:
+        call = coming.popleft()
+        if not call.recalled:
+            call.recalled = True
+            refs.append(CallRef(call.id, call.attempt))
+            for waiter in call.waiters or ():
+                if waiter.state is TaskState.RUNNING and waiter.missing:
+                    coming.append(waiter)
+    return refs

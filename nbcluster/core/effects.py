@@ -115,6 +115,8 @@ class InputPlace(Struct, frozen=True, gc=False):
 
     task: TaskId
     engine: EngineNumber | None
+    attempt: int = 0
+    """The attempt that is to make it, on that very engine and before; 0 when it has been made."""
 
 
 class CallRun(Struct, frozen=True, gc=False):

@@ -102,6 +102,11 @@ def explain_call(scheduler: Scheduler, call: Call) -> str:
             return f"{what} waits for engine {call.engine}, {_why_in_lane(scheduler, call)}"
         case TaskState.READY:
             return f"{what} waits {_why_ready(scheduler, call)}{_why_again(call)}"
+        case TaskState.RUNNING if call.missing:
+            return (
+                f"{what} was sent ahead to engine {call.engine}, which is to make what it waits for: "
+                f"{_open_inputs(scheduler, call)}{_why_again(call)}"
+            )
         case TaskState.RUNNING if call.begun:
             return f"{what} runs on engine {call.engine}{_why_again(call)}"
         case TaskState.RUNNING:

@@ -36,9 +36,9 @@ class TaskState(Enum):
 _ENDS = frozenset({TaskState.FAILED, TaskState.CANCELLED, TaskState.LOST})
 
 MOVES: dict[TaskState, frozenset[TaskState]] = {
-    TaskState.WAITING: _ENDS | {TaskState.READY},
+    TaskState.WAITING: _ENDS | {TaskState.READY, TaskState.RUNNING},
     TaskState.READY: _ENDS | {TaskState.RUNNING},
-    TaskState.RUNNING: _ENDS | {TaskState.READY, TaskState.STOPPING, TaskState.DONE},
+    TaskState.RUNNING: _ENDS | {TaskState.WAITING, TaskState.READY, TaskState.STOPPING, TaskState.DONE},
     TaskState.STOPPING: _ENDS | {TaskState.GIVEN_UP, TaskState.DONE},
     TaskState.GIVEN_UP: _ENDS,
     TaskState.DONE: frozenset(),
@@ -125,6 +125,8 @@ class Call:
     order: CallOrder
     sequence: int
     """Position in the order of submission."""
+    place: int
+    """Its turn among what is ready: the position of the last root that it grew from, so graphs go depth-first."""
     kind: Kind
     """Which engines may run it, and where it waits with others of its like unless it is pinned."""
     state: TaskState = TaskState.WAITING
@@ -139,9 +141,9 @@ class Call:
     expected: float = 0.0
     """Seconds that this attempt was expected to take when it was sent."""
     missing: int = 0
-    """So many tasks must end before it is ready."""
+    """So many tasks must end before it is ready; when it was sent ahead, before its engine begins it."""
     waiters: list[Call] | None = None
-    """Calls that are WAITING for the end of this one."""
+    """Calls that wait for the end of this one, here or sent ahead to its engine."""
     users: dict[TaskId, Call] | None = None
     """Calls that have not ended and take its value."""
     held: bool = True
@@ -208,6 +210,8 @@ class Engine:
     """Those whose calls it may run."""
     thief: EngineNumber | None = None
     """For whom it was asked last to give calls back."""
+    followers: dict[TaskId, Call] = field(default_factory=dict)
+    """Calls that may be sent ahead, since what they wait for was sent here: looked at when there is room."""
     values: dict[TaskId, None] = field(default_factory=dict)
     """Calls whose values lie here alone."""
     starts: int = 1

@@ -147,6 +147,15 @@ class FairLine(Generic[T]):
         assert entry is not None, f"an empty line of {client} is kept"
         return entry[0], self._turns.served[client], entry[1]
 
+    def goes_before(self, client: ClientId, rank: int, sequence: int) -> bool:
+        """Whether the first is to go before something of a client that does not wait here."""
+        if not self.size:
+            return False
+        other = self._first()
+        entry = self.lines[other].head()
+        assert entry is not None, f"an empty line of {other} is kept"
+        return entry[0] < rank or (entry[0] == rank and (other != client or entry[1] < sequence))
+
     def pop(self) -> T:
         """Take the first, which there must be, and count it as a service to its client."""
         client = self._first()

@@ -37,6 +37,8 @@ def wait_for_inputs(ledger: Ledger, call: Call) -> Rejected | None:
         source = ledger.calls[name]
         if source.lost:
             return _lost(source)
+    if order.inputs:
+        call.place = max(ledger.calls[name].place for name in order.inputs)
     for name in dict.fromkeys(order.inputs):
         source = ledger.calls[name]
         if source.users is None:
@@ -49,6 +51,9 @@ def wait_for_inputs(ledger: Ledger, call: Call) -> Rejected | None:
             if source.waiters is None:
                 source.waiters = []
             source.waiters.append(call)
+            if source.state is TaskState.RUNNING and source.engine is not None:
+                ledger.engines[source.engine].followers[call.id] = call
+                ledger.hungry.add(source.engine)
     return None
 
 

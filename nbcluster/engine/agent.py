@@ -26,7 +26,7 @@ from nbcluster.engine.store import Buffer, Kept, Store
 from nbcluster.engine.waiting import CallQueue, Waiting, name_of
 from nbcluster.errors import NBClusterError
 from nbcluster.ids import Incarnation, TaskId
-from nbcluster.protocol.outcomes import Withdrawn
+from nbcluster.protocol.outcomes import Returned, Withdrawn
 from nbcluster.protocol.tasks import (
     AgentHello,
     Answered,
@@ -133,9 +133,13 @@ class Agent(threading.Thread):
             self._link.send(Reported(TaskId(call.task), call.attempt, call.progress or {}))
             call.told = call.progress
         self._results.append(result)
+        value = None
+        if isinstance(result.outcome, Returned):
+            value = self._store.get(result.task) if result.payload is None else Kept(result.payload)
+        self._queue.ended(call.name, value)
 
     def send_results(self) -> None:
-        """Send the results that were taken. Any thread may ask."""
+        """Send the results that were taken, then what cannot run for want of them. Any thread may ask."""
         results = self._results
         while results:
             with self._link.lock:
@@ -144,6 +148,8 @@ class Agent(threading.Thread):
                     batch.append(results.popleft())
                 if batch:
                     self._link.send(CallsReturned(tuple(batch)))
+        if hopeless := self._queue.take_hopeless():
+            self._link.send(GaveBack(hopeless))
 
     def hurry(self, output: CallOutput) -> None:
         """Send output of a call that cannot wait. Any thread may ask."""
@@ -211,6 +217,7 @@ class Agent(threading.Thread):
                 self._run_calls(message, buffers)
             case TakeBack(calls):
                 self._link.send(GaveBack(tuple(self._queue.withdraw(calls))))
+                self.send_results()
             case StopCalls(calls):
                 self._stop_calls(calls)
             case DropValues(tasks):
@@ -238,6 +245,7 @@ class Agent(threading.Thread):
         self.runner.wake()
         for task in unknown:
             self._link.send(SendMe(TaskId(task), whole=not self._sharing.is_on))
+        self.send_results()
 
     def _send_value(self, request: int, task: TaskId, *, whole: bool) -> None:
         kept = self._store.get(task)

@@ -48,9 +48,9 @@ def start(kernel: Any) -> Agent | None:
     shell, namespaces = kernel.shell, kernel.namespaces
     complain = kernel.log.error
     link = TaskLink(url, new_identity(incarnation), kernel.session.key, complain)
-    queue = CallQueue(shell.interrupts.begin_call)
     store = Store()
     sharing = Sharing.from_environment(incarnation, complain)
+    queue = CallQueue(shell.interrupts.begin_call, store.get)
     functions = Functions(loader)
     answers = Answers(
         namespaces,

@@ -11,7 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from nbcluster.engine.store import Buffer, Kept
-from nbcluster.protocol.tasks import CallOrder, CallRef, RunOptions
+from nbcluster.protocol.calls import KEPT_BY_CONTROLLER
+from nbcluster.protocol.tasks import CallOrder, CallRef, Input, RunOptions
+
+_RECENT = 1024
+"""Small values that are kept a while: calls that take them may be on their way, sent before the end was known."""
 
 
 class Waiting:
@@ -33,9 +37,14 @@ def name_of(call: CallOrder | CallRef) -> str:
     return f"{call.task}/{call.attempt}"
 
 
+def _key(input: Input) -> str:
+    """The name of the call that makes a value here, or the task whose value is asked for."""
+    return f"{input.task}/{input.made}" if input.made else input.task
+
+
 @dataclass
 class _Coming:
-    """A value that was asked for, and the calls that wait for it."""
+    """A value that was asked for or is made here, and the calls that wait for it."""
 
     waiters: dict[str, Waiting] = field(default_factory=dict)
     value: Kept | str | None = None
@@ -43,16 +52,24 @@ class _Coming:
 
 
 class CallQueue:
-    """The calls that wait, and the values that were asked for on their behalf.
+    """The calls that wait, and the values that were asked for on their behalf or are made by others before them.
 
     Parameters
     ----------
     begin : callable
         Called with the name of a call in the same step as that in which it stops being one that waits.
+    stored : callable
+        Returns the value of a task that this engine keeps, if it does.
     """
 
-    def __init__(self, begin: Callable[[str], None]) -> None:
+    def __init__(
+        self, begin: Callable[[str], None], stored: Callable[[str], Kept | None] = lambda task: None
+    ) -> None:
         self._begin = begin
+        self._stored = stored
+        self._open: set[str] = set()  # those that have begun and not ended
+        self._recent: OrderedDict[str, Kept] = OrderedDict()
+        self._hopeless: list[CallRef] = []
         self._calls: OrderedDict[str, Waiting] = OrderedDict()
         self._coming: dict[str, _Coming] = {}
         self._lock = threading.Lock()
@@ -71,9 +88,16 @@ class CallQueue:
                 for input in call.order.inputs:
                     if input.payload is not None or input.here:
                         continue
-                    coming = self._coming.get(input.task)
-                    if coming is None:
-                        coming = self._coming[input.task] = _Coming()
+                    key = _key(input)
+                    coming = self._coming.get(key)
+                    if coming is None and input.made:
+                        value = self._recent.get(key) or self._stored(input.task)
+                        if value is None and key not in self._calls and key not in self._open:
+                            self._give_up(call)
+                            break
+                        coming = self._coming[key] = _Coming(value=value)
+                    elif coming is None:
+                        coming = self._coming[key] = _Coming()
                         unknown.append(input.task)
                     if call.name not in coming.waiters:
                         coming.waiters[call.name] = call
@@ -81,7 +105,7 @@ class CallQueue:
         return unknown
 
     def withdraw(self, refs: Iterable[CallRef]) -> list[CallRef]:
-        """Take calls out that have not begun, and return them."""
+        """Take calls out that have not begun, and return them. What was sent ahead of them is hopeless then."""
         taken = []
         with self._lock:
             for ref in refs:
@@ -90,7 +114,16 @@ class CallQueue:
                     taken.append(ref)
                     if call.order.inputs:
                         self._let_go(call)
+                    self._give_up_on(call.name)
         return taken
+
+    def take_hopeless(self) -> tuple[CallRef, ...]:
+        """Return calls that were sent ahead of one that made no value; they are out of the queue."""
+        if not self._hopeless:
+            return ()
+        with self._lock:
+            refs, self._hopeless = tuple(self._hopeless), []
+            return refs
 
     def came(self, task: str, value: Kept | str) -> None:
         """A value that was asked for has come, or the reason why it will not."""
@@ -114,8 +147,26 @@ class CallQueue:
                 self._calls[name] = call
                 self._calls.move_to_end(name, last=False)
                 return None
+            self._open.add(name)
             self._begin(name)
             return call
+
+    def ended(self, name: str, value: Kept | None) -> None:
+        """A call that was taken has ended: with a value for those that were sent ahead of it, or with none."""
+        with self._lock:
+            self._open.discard(name)
+            if value is None:
+                self._give_up_on(name)
+                return
+            coming = self._coming.get(name)
+            if coming is not None and coming.value is None:
+                coming.value = value
+                for call in coming.waiters.values():
+                    call.lacks -= 1
+            if not value.buffers and len(value.payload) <= KEPT_BY_CONTROLLER:
+                self._recent[name] = value
+                if len(self._recent) > _RECENT:
+                    self._recent.popitem(last=False)
 
     def take_deeper(self, level: int) -> Waiting | None:
         """Begin the latest call that is nested deeper than `level` and has its inputs; None when there is none."""
@@ -124,6 +175,7 @@ class CallQueue:
                 call = self._calls[name]
                 if call.options.level > level and not call.lacks:
                     del self._calls[name]
+                    self._open.add(name)
                     self._begin(name)
                     return call
             return None
@@ -138,14 +190,30 @@ class CallQueue:
         with self._lock:
             return self._let_go(call)
 
+    def _give_up_on(self, name: str) -> None:
+        """A call makes no value here: take out those that were sent ahead of it, and of these."""
+        names = [name]
+        while names:
+            coming = self._coming.get(names.pop())
+            if coming is not None and coming.value is None:
+                for call in list(coming.waiters.values()):
+                    self._give_up(call)
+                    names.append(call.name)
+
+    def _give_up(self, call: Waiting) -> None:
+        if self._calls.pop(call.name, None) is not None:
+            self._let_go(call)
+            self._hopeless.append(CallRef(call.order.task, call.order.attempt))
+
     def _let_go(self, call: Waiting) -> dict[str, Kept | str]:
         found: dict[str, Kept | str] = {}
         for input in call.order.inputs:
-            coming = self._coming.get(input.task)
+            key = _key(input)
+            coming = self._coming.get(key)
             if coming is None or coming.waiters.pop(call.name, None) is None:
                 continue
             if coming.value is not None:
                 found[input.task] = coming.value
             if not coming.waiters:
-                del self._coming[input.task]
+                del self._coming[key]
         return found

@@ -52,11 +52,16 @@ class RunOptions(Struct, frozen=True, array_like=True):
 
 
 class Input(Struct, frozen=True, array_like=True, gc=False):
-    """A value that a call needs: here (`payload`), in the engine's own store (`here`), or to be asked for by SendMe."""
+    """A value that a call needs: here (`payload`), in the engine's own store (`here`), or to be asked for by SendMe.
+
+    Or it is made by a call that was sent to this engine before (`made`, its attempt). When that makes no value, or is
+    not here any more, the call that needs it is given back unasked, by GaveBack.
+    """
 
     task: TaskId
     payload: bytes | None = None
     here: bool = False
+    made: int = 0
 
 
 class CallOrder(Struct, frozen=True, array_like=True, gc=False):
@@ -174,7 +179,7 @@ class CallsReturned(Struct, frozen=True, tag=True):
 
 
 class GaveBack(Struct, frozen=True, tag=True):
-    """These attempts had not begun and will not."""
+    """These attempts had not begun and will not: as asked, or because what they need is not made here."""
 
     calls: tuple[CallRef, ...]
 

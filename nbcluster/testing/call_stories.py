@@ -18,7 +18,7 @@ from nbcluster.core.inputs import (
 )
 from nbcluster.ids import ClientId, EngineNumber, Incarnation, TaskId
 from nbcluster.protocol.calls import CallOptions
-from nbcluster.protocol.outcomes import CallOutcome, Returned
+from nbcluster.protocol.outcomes import CallOutcome, Returned, Withdrawn
 from nbcluster.protocol.tasks import CallRef
 from nbcluster.testing.fake_calls import CallWorld, FakeCalls
 
@@ -81,13 +81,24 @@ class CallStories:
         kept: bool = True,
     ) -> Self:
         """Answers to these attempts arrive, perhaps late."""
-        results = tuple(CallReturn(run.task, run.attempt, outcome, seconds, kept) for run in runs)
         fake = self._fake(number)
-        if fake is not None and fake[0] == incarnation:
-            ended = [result.task for result in results if fake[1].end(result.task, result.attempt)]
-            if isinstance(outcome, Returned) and not kept:
-                fake[1].values.update(ended)
-        self.step(CallsAnswered(EngineNumber(number), Incarnation(incarnation), results))
+        here = fake[1] if fake is not None and fake[0] == incarnation else None
+        results: list[CallReturn] = []
+        back: list[CallRef] = []
+        for run in runs:
+            if here is not None and CallRef(run.task, run.attempt) in back:
+                continue
+            came = Withdrawn("it had not begun") if here is not None and here.lacks(run) else outcome
+            results.append(CallReturn(run.task, run.attempt, came, seconds, kept))
+            if here is None or not here.end(run.task, run.attempt):
+                continue
+            if not isinstance(came, Returned):
+                back += here.give_up_on([CallRef(run.task, run.attempt)])
+            elif not kept:
+                here.values.add(run.task)
+        self.step(CallsAnswered(EngineNumber(number), Incarnation(incarnation), tuple(results)))
+        if back:
+            self.step(CallsGivenBack(EngineNumber(number), Incarnation(incarnation), tuple(back)))
         return self
 
     def begin(self, number: int) -> Self:

@@ -65,7 +65,23 @@ class FakeCalls:
         refs = [ref for ref in refs if ref.task in self.sent and self.sent[ref.task].attempt == ref.attempt]
         self.recalled.clear()
         self.is_asked_to_give = False
-        return [ref for ref in refs[but:] if self.end(ref.task, ref.attempt)]
+        given = [ref for ref in refs[but:] if self.end(ref.task, ref.attempt)]
+        return given + self.give_up_on(given)
+
+    def lacks(self, run: CallRun) -> bool:
+        """Whether a call was sent ahead of one that has not ended."""
+        return any(place.attempt and place.task in self.sent for place in run.inputs)
+
+    def give_up_on(self, gone: Iterable[CallRef]) -> list[CallRef]:
+        """Attempts will make no value: those that were sent ahead of them are given back, and those of these."""
+        names = {ref.task for ref in gone}
+        given = []
+        for run in list(self.sent.values()):
+            if any(place.attempt and place.task in names for place in run.inputs):
+                names.add(run.task)
+                self.end(run.task, run.attempt)
+                given.append(CallRef(run.task, run.attempt))
+        return given
 
     def _check(self, ref: CallRef) -> None:
         run = self.sent.get(ref.task)
@@ -101,12 +117,17 @@ class CallWorld:
         self.payloads.add(task)
         self.known.add(task)
 
-    def check_run(self, run: CallRun, values: Mapping[EngineNumber, set[TaskId]]) -> None:
-        """A call that is sent has its arguments, and its inputs are where it is said."""
+    def check_run(self, run: CallRun, values: Mapping[EngineNumber, set[TaskId]], there: FakeCalls) -> None:
+        """A call that is sent has its arguments, and its inputs are where it is said or will be there in time."""
         assert run.task in self.payloads, f"the arguments of {run} were forgotten"
         for place in run.inputs:
-            there = self.known if place.engine is None else values[place.engine]
-            assert place.task in there, f"{run} takes {place}, which is not there"
+            if place.attempt:
+                before = there.sent.get(place.task)
+                assert before is not None, f"{run} was sent ahead of {place}, which is not there"
+                assert before.attempt == place.attempt, f"{run} was sent ahead of {place}, which is {before}"
+                continue
+            kept = self.known if place.engine is None else values[place.engine]
+            assert place.task in kept, f"{run} takes {place}, which is not there"
 
     def hear_of_begin(self, client: ClientId, begin: CallBegin) -> None:
         """A client is told that its call runs."""

@@ -327,7 +327,9 @@ class Simulation(CallStories):
         assert not process.is_asked_to_end, f"{effect} for an engine that is asked to end: {process}"
         assert process.run is None, f"{effect} for an engine that runs {process.run}"
         for run in effect.calls:
-            self.world.check_run(run, {n: other.calls.values for n, other in self.processes.items()})
+            self.world.check_run(
+                run, {n: other.calls.values for n, other in self.processes.items()}, process.calls
+            )
             process.calls.take(run)
             self.world.sent.append((effect.engine, effect.incarnation, run))
 

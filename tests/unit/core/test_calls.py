@@ -29,6 +29,7 @@ from nbcluster.core.inputs import (
     CallOrder,
     CallReturn,
     CallsAnswered,
+    CallsGivenBack,
     CallsHaveBegun,
     CancelOwned,
     Remove,
@@ -342,8 +343,12 @@ def test_a_long_chain_fails_without_end_of_the_stack(sim):
     sim.scheduler.step(SubmitCallOrders("ann", tuple(orders)))
     life = sim.scheduler.engines[0].incarnation
     effects = sim.scheduler.step(CallsAnswered(0, life, (CallReturn("c0", 1, BOOM),)))
+    assert [
+        call.task for effect in effects if isinstance(effect, TellCallsDone) for call in effect.calls
+    ] == ["c0"]
+    effects = sim.scheduler.step(CallsGivenBack(0, life, (CallRef("c1", 1),)))
     (told,) = [effect for effect in effects if isinstance(effect, TellCallsDone)]
-    assert len(told.calls) == 3000
+    assert len(told.calls) == 2999
     assert told.calls[-1].outcome.message == (
         "'a call' needed 'a call' (c2998), which did not run because 'f' (c0) raised ZeroDivisionError: "
         "division by zero"

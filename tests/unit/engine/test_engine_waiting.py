@@ -82,6 +82,60 @@ def test_what_is_withdrawn_frees_its_inputs() -> None:
     assert queue.add([waiting("b", Input("x"))]) == ["x"]
 
 
+def test_a_call_sent_ahead_begins_when_its_input_was_made() -> None:
+    queue = CallQueue(lambda name: None)
+    second = waiting("b", Input("a", made=1))
+    assert queue.add([waiting("a"), second, waiting("c", Input("b", made=1))]) == []
+    assert taken(queue) == ["a/1"]
+    queue.ended("a/1", Kept(b"1"))
+    assert taken(queue) == ["b/1"]
+    assert queue.inputs_of(second) == {"a": Kept(b"1")}
+    queue.ended("b/1", Kept(b"2"))
+    assert taken(queue) == ["c/1"]
+    assert queue.take_hopeless() == ()
+
+
+def test_what_was_sent_ahead_of_one_that_makes_nothing_is_given_back_and_never_begins() -> None:
+    queue = CallQueue(lambda name: None)
+    queue.add(
+        [waiting("a"), waiting("b", Input("a", made=1)), waiting("c", Input("b", made=1)), waiting("d")]
+    )
+    assert taken(queue) == ["a/1"]
+    queue.ended("a/1", None)
+    assert queue.take_hopeless() == (CallRef("b", 1), CallRef("c", 1))
+    assert taken(queue) == ["d/1"]
+    assert queue.take_hopeless() == ()
+
+
+def test_what_was_sent_ahead_leaves_with_what_is_taken_back() -> None:
+    queue = CallQueue(lambda name: None)
+    queue.add([waiting("a"), waiting("b", Input("a", made=1)), waiting("c", Input("b", made=1))])
+    assert queue.withdraw([CallRef("a", 1), CallRef("b", 1)]) == [CallRef("a", 1)]
+    assert queue.take_hopeless() == (CallRef("b", 1), CallRef("c", 1))
+    assert len(queue) == 0
+
+
+def test_a_call_that_was_on_its_way_when_its_input_was_made_finds_it() -> None:
+    store = Store()
+    queue = CallQueue(lambda name: None, store.get)
+    queue.add([waiting("a"), waiting("big"), waiting("failed")])
+    assert taken(queue) == ["a/1", "big/1", "failed/1"]
+    queue.ended("a/1", Kept(b"1"))
+    large = Kept(b"2" * 10_000)
+    store.keep("big", large)
+    queue.ended("big/1", large)
+    queue.ended("failed/1", None)
+    late = [
+        waiting("b", Input("a", made=1), Input("big", made=1)),
+        waiting("c", Input("failed", made=1)),
+        waiting("d", Input("a", made=2)),
+    ]
+    assert queue.add(late) == []
+    assert queue.take_hopeless() == (CallRef("c", 1), CallRef("d", 1))
+    assert taken(queue) == ["b/1"]
+    assert queue.inputs_of(late[0]) == {"a": Kept(b"1"), "big": large}
+
+
 def test_the_store_counts_what_it_keeps() -> None:
     store = Store()
     store.keep("a", Kept(b"12345", (b"678", memoryview(b"90"))))
