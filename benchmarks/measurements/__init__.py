@@ -8,6 +8,7 @@ from benchmarks.measurements import (
     arrays_returned,
     arrays_scattered,
     cancelled,
+    core,
     dask_array,
     grid_search,
     idle,
@@ -53,5 +54,6 @@ MEASUREMENTS: dict[str, Measurement] = {
         arrays_scattered,
         dask_array,
         grid_search,
+        core,
     )
 }

@@ -156,6 +156,8 @@ class Call:
     """Size of the value."""
     lost: str = ""
     """Why the value is no more, "" while it is there."""
+    because: str = ""
+    """The first failure for which it could not run, in words; that call may be forgotten by then."""
     failures: int = 0
     """How often it raised and was run again."""
     losses: tuple[str, ...] = ()

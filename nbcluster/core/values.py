@@ -81,11 +81,11 @@ def because_of(ledger: Ledger, call: Call, source: Call) -> Rejected:
     outcome, cause = source.outcome, source.id
     needed = f"{call.title!r} needed {source.title!r} ({source.id})"
     if isinstance(outcome, Rejected) and outcome.error == "DependencyFailed" and outcome.cause is not None:
-        cause = outcome.cause
-        first = ledger.calls.get(cause)
-        what = "did not succeed" if first is None or first.outcome is None else became(first.outcome)
-        label = cause if first is None else f"{first.title!r} ({cause})"
-        return Rejected("DependencyFailed", f"{needed}, which did not run because {label} {what}", cause)
+        call.because = source.because
+        return Rejected(
+            "DependencyFailed", f"{needed}, which did not run because {call.because}", outcome.cause
+        )
+    call.because = f"{source.title!r} ({source.id}) {became(outcome)}"
     return Rejected("DependencyFailed", f"{needed}, which {became(outcome)}", cause)
 
 

@@ -78,6 +78,13 @@ def test_a_failure_in_the_middle_gives_the_rest_back_and_none_of_it_runs(sim):
     assert "c1) raised ZeroDivisionError" in sim.world.outcomes["c4"].message
 
 
+def test_the_first_failure_is_told_though_its_future_was_dropped(sim):
+    chain(fast(sim.engines(1)), 4).release("c0").give(0, "c0", outcome=BOOM)
+    assert sim.world.outcomes["c3"].message == (
+        "'f' needed 'f' (c2), which did not run because 'f' (c0) raised ZeroDivisionError: division by zero"
+    )
+
+
 def test_a_call_that_raised_and_runs_again_has_the_rest_behind_it_again(sim):
     chain(fast(sim.engines(1)), 3, retries=1).give(0, outcome=BOOM)
     assert sim.flight(0) == ["c0", "c1", "c2"]

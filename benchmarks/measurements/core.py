@@ -1,0 +1,158 @@
+"""What the scheduler alone costs for each node of large graphs, in iterations of a bare loop of Python."""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+from collections import deque
+
+from benchmarks.measurements.base import Bar, Measurement, Samples
+from benchmarks.systems.base import System
+from benchmarks.systems.calls import Calls
+from nbcluster.core.effects import CallRun, RunCalls, StartEngine, TakeBackCalls, TellCallsDone
+from nbcluster.core.inputs import (
+    Add,
+    CallOrder,
+    CallReturn,
+    CallsAnswered,
+    CallsGivenBack,
+    EngineReady,
+    Input,
+    SubmitCallOrders,
+)
+from nbcluster.core.scheduler import Scheduler
+from nbcluster.ids import ClientId, EngineNumber, Incarnation, TaskId
+from nbcluster.protocol.calls import CallOptions
+from nbcluster.protocol.messages import KernelSpecRef
+from nbcluster.protocol.outcomes import Returned
+from nbcluster.protocol.tasks import CallRef
+
+NODES = 100_000
+ITERATIONS = 2_000_000
+BATCH = 1000
+"""Calls in a message of the client."""
+ANSWERS = 100
+"""Results in a message of an engine."""
+SECONDS = 1e-4
+"""What each call is said to have taken."""
+
+
+def run(system: System, run_id: str) -> Samples:
+    """Step a scheduler through both kinds of graphs on few and on many engines; the system is not started."""
+    samples: Samples = {}
+    for name, orders in (("trees", trees()), ("fan_in", fan_in())):
+        for engines in (16, 1000):
+            iteration = loop()
+            samples[f"{name}_{engines}_iterations"] = [seconds_of(orders, engines) / NODES / iteration]
+    return samples
+
+
+def loop() -> float:
+    """Seconds of one iteration of a bare loop."""
+    begun = time.perf_counter()
+    for _ in range(ITERATIONS):
+        pass
+    return (time.perf_counter() - begun) / ITERATIONS
+
+
+def trees() -> list[CallOrder]:
+    """Binary trees of 127 nodes, each submitted from its leaves to its root."""
+    options, orders = CallOptions(label="f"), []
+    while len(orders) < NODES:
+        level = [TaskId(f"t{len(orders) + i}") for i in range(64)]
+        orders += [CallOrder(name, options, "f") for name in level]
+        while len(level) > 1:
+            pairs = [(level[i], level[i + 1]) for i in range(0, len(level), 2)]
+            level = [TaskId(f"t{len(orders) + i}") for i in range(len(pairs))]
+            orders += [
+                CallOrder(name, options, "f", 0, pair) for name, pair in zip(level, pairs, strict=True)
+            ]
+    return orders[:NODES]
+
+
+def fan_in() -> list[CallOrder]:
+    """Nodes that take the values of three of the two hundred before them."""
+    options, chance = CallOptions(label="f"), random.Random(7)
+    orders = [CallOrder(TaskId(f"n{i}"), options, "f") for i in range(200)]
+    for i in range(200, NODES):
+        inputs = tuple(TaskId(f"n{j}") for j in sorted(chance.sample(range(i - 200, i), 3)))
+        orders.append(CallOrder(TaskId(f"n{i}"), options, "f", 0, inputs))
+    return orders
+
+
+def seconds_of(orders: list[CallOrder], engines: int) -> float:
+    """Seconds of CPU that a scheduler takes from the first order to the last end."""
+    cluster = _Engines(engines)
+    gc.collect()
+    cluster.seconds = 0.0
+    for i in range(0, len(orders), BATCH):
+        cluster.step(SubmitCallOrders(ClientId("ann"), tuple(orders[i : i + BATCH])))
+    cluster.answer_all()
+    assert cluster.done == len(orders), f"{cluster.done} of {len(orders)} calls ended"
+    return cluster.seconds
+
+
+class _Engines:
+    """Engines that answer in turn. Only the steps of the scheduler are timed."""
+
+    def __init__(self, engines: int) -> None:
+        self.scheduler = Scheduler()
+        self.seconds = 0.0
+        self.done = 0
+        self._lives: dict[EngineNumber, Incarnation] = {}
+        self._sent: dict[EngineNumber, dict[TaskId, CallRun]] = {}
+        self._turns: deque[EngineNumber] = deque()
+        self.step(Add(engines, KernelSpecRef()))
+
+    def step(self, input: Input) -> None:
+        begun = time.process_time()
+        effects = self.scheduler.step(input)
+        self.seconds += time.process_time() - begun
+        for effect in effects:
+            match effect:
+                case StartEngine(number, life):
+                    self._lives[number], self._sent[number] = life, {}
+                    self.step(EngineReady(number, life, "python", "python3", "here", True))
+                case RunCalls(number, _, runs):
+                    if not self._sent[number]:
+                        self._turns.append(number)
+                    self._sent[number].update((run.task, run) for run in runs)
+                case TakeBackCalls(number, _, refs):
+                    self._give_back(number, refs)
+                case TellCallsDone(_, ends):
+                    assert all(isinstance(end.outcome, Returned) for end in ends), f"calls failed: {ends}"
+                    self.done += len(ends)
+                case _:
+                    continue
+
+    def answer_all(self) -> None:
+        """Answer until nothing is left."""
+        while self._turns:
+            number = self._turns.popleft()
+            sent = self._sent[number]
+            runs = [sent.pop(name) for name in list(sent)[:ANSWERS]]
+            if sent:
+                self._turns.append(number)
+            results = tuple(CallReturn(run.task, run.attempt, Returned(8), SECONDS) for run in runs)
+            self.step(CallsAnswered(number, self._lives[number], results))
+
+    def _give_back(self, number: EngineNumber, refs: tuple[CallRef, ...]) -> None:
+        back = tuple(ref for ref in refs if self._sent[number].pop(ref.task, None) is not None)
+        if not self._sent[number] and number in self._turns:
+            self._turns.remove(number)
+        self.step(CallsGivenBack(number, self._lives[number], back))
+
+
+MEASUREMENT = Measurement(
+    "core",
+    f"the scheduler alone, {NODES:,} nodes: cost of a node in iterations of a bare loop measured beside it",
+    Calls,
+    run,
+    bars=tuple(
+        Bar(f"{what} on {engines} engines, iterations", f"{name}_{engines}_iterations", limit)
+        for what, name, limit in (("trees", "trees", 430), ("fan-in of 3", "fan_in", 750))
+        for engines in (16, 1000)
+    ),
+    only=frozenset({"nbcluster"}),
+)
