@@ -357,8 +357,7 @@ def test_what_is_left_when_both_heads_are_killed_is_swept(by: str, world: Any) -
     for pid in (file.supervisor, file.pid):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not any(map(is_alive, (file.pid, engine))), DEADLINE, "the processes to be gone")
-    assert Path(file.shared).is_dir()
-    assert segments(file)
+    assert Path(file.shared).is_dir()  # the client, which lives, may have unlinked its own segments
     if by == "clean":
         assert f"removed the shared memory {file.shared}" in clean_all()
     else:
