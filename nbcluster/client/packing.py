@@ -13,10 +13,12 @@ from typing import Any
 
 from nbcluster.client.remote import Joined
 from nbcluster.client.sharing import Sharing
+from nbcluster.errors import UsageError
 from nbcluster.ids import TaskId
 from nbcluster.payload.functions import DumpedFunction, FunctionDumper
 from nbcluster.payload.sizes import HUGE, approximate_size, huge, readable
 from nbcluster.payload.values import ArgumentDumper, dump_value, load_value
+from nbcluster.transport import ports
 from nbcluster.transport.frames import Buffer
 from nbcluster.transport.sharedmem import SHARED_FROM, Lease
 
@@ -95,6 +97,12 @@ class Packer:
         if shared is not None:
             envelope, lease = shared
             return Packed(envelope, (), inputs, len(envelope) + lease.nbytes, lease.nbytes, lease)
+        if dumped.nbytes > ports.MAX_VALUE:
+            raise UsageError(
+                f"the arguments have {readable(dumped.nbytes)}, and at most {readable(ports.MAX_VALUE)} can be sent at "
+                "once where shared memory cannot be used (another host, or no room in /dev/shm); nothing was sent: "
+                "send them in parts, or have the engine read them from a file"
+            )
         return Packed(dumped.payload, [buffer.raw() for buffer in dumped.buffers], inputs, dumped.nbytes)
 
     def shared_value(self, value: Any) -> Packed | None:

@@ -26,6 +26,7 @@ from nbcluster.engine.store import Buffer, Kept, Store
 from nbcluster.engine.waiting import CallQueue, Waiting, name_of
 from nbcluster.errors import NBClusterError
 from nbcluster.ids import Incarnation, TaskId
+from nbcluster.payload.sizes import readable
 from nbcluster.protocol.outcomes import Returned, Withdrawn
 from nbcluster.protocol.tasks import (
     AgentHello,
@@ -49,6 +50,7 @@ from nbcluster.protocol.tasks import (
     ToEngine,
     ValueSent,
 )
+from nbcluster.transport import ports
 
 TICK = 0.005
 """Seconds between two looks at a call that has begun a moment ago, or at results that wait."""
@@ -257,7 +259,15 @@ class Agent(threading.Thread):
         except NBClusterError as error:
             self._link.send(ValueSent(request, missing=str(error)))
             return
-        self._link.send(ValueSent(request, payload, tuple(len(buffer) for buffer in buffers)), buffers)
+        sizes = tuple(len(buffer) for buffer in buffers)
+        if (nbytes := len(payload) + sum(sizes)) > ports.MAX_VALUE:
+            why = (
+                f"the value of {task} has {readable(nbytes)}, and at most {readable(ports.MAX_VALUE)} can be sent at "
+                "once where shared memory cannot be used; have a call on its engine make it smaller, or write a file"
+            )
+            self._link.send(ValueSent(request, missing=why))
+            return
+        self._link.send(ValueSent(request, payload, sizes), buffers)
 
     def _stop_calls(self, refs: Sequence[CallRef]) -> None:
         dropped = self._queue.withdraw(refs)

@@ -10,6 +10,9 @@ from nbcluster.transport.frames import Buffer
 MAX_MESSAGE = 1 << 30
 """Bytes of one message, or of one of its frames over zmq; a peer that sends a larger one is disconnected."""
 
+MAX_VALUE = MAX_MESSAGE - (16 << 20)
+"""Bytes of one value in a message, which may hold small calls beside it."""
+
 OnFrames = Callable[[list[Any]], None]
 """Takes the frames of a message, at a hub behind the identity of its sender: bytes, or views of large ones."""
 

@@ -18,10 +18,10 @@ from msgspec import json, structs
 
 from nbcluster import Cluster
 from nbcluster.cli.leftovers import clean_all
-from nbcluster.errors import ControllerLost, EngineLost, NBClusterError, ValueReleased
+from nbcluster.errors import ControllerLost, EngineLost, NBClusterError, UsageError, ValueReleased
 from nbcluster.payload.values import dump_value
 from nbcluster.testing.waiting import wait_until
-from nbcluster.transport import shareddirs
+from nbcluster.transport import ports, shareddirs
 from nbcluster.transport.rendezvous import ConnectionFile, is_alive, read_connection_file
 from nbcluster.transport.segments import SharedDirectory
 from nbcluster.transport.sharedmem import Lease, Pool
@@ -435,6 +435,25 @@ def test_sharing_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     with Cluster(1, name="off") as cluster:
         assert file_of(cluster).shared == ""
         use_each_way(cluster)
+
+
+def test_more_than_a_message_holds_is_refused_where_there_is_no_shared_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(shareddirs.PLACE, "off")
+    with Cluster(1, name="large") as cluster:
+        monkeypatch.setattr(ports, "MAX_VALUE", 1 << 20)
+        for send in (
+            lambda: cluster[0].push({"x": np.zeros(ITEMS)}),
+            lambda: cluster.submit(np.sum, np.zeros(ITEMS)),
+            lambda: cluster.put(np.zeros(ITEMS)),
+        ):
+            with pytest.raises(UsageError, match=r"arguments have 4.* at most 1.* nothing was sent: send"):
+                send()
+        cluster[0].execute("from nbcluster.transport import ports; ports.MAX_VALUE = 1 << 20", check=True)
+        with pytest.raises(NBClusterError, match=r"has 4.* at most 1.* can be sent at once"):
+            cluster.submit(np.zeros, ITEMS).result(DEADLINE)
+        assert cluster.submit(np.zeros, 1000).result(DEADLINE).nbytes == 8000
 
 
 def test_tcp_and_exec_share_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
