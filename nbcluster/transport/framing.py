@@ -103,7 +103,7 @@ class Assembler:
         self._have += count
         if self._have < len(self._body):
             return None
-        frames = _cut(memoryview(self._body), self._sizes, 0)
+        frames = _cut(memoryview(self._body).toreadonly(), self._sizes, 0)
         self._sizes, self._body, self._have = (), bytearray(), 0
         return frames
 
@@ -136,7 +136,7 @@ class Assembler:
                     self._begin(sizes, length, data[first:])
                     return messages
                 break
-            messages.append(_cut(data, sizes, first))
+            messages.append(_cut(data, sizes, first, copy=True))  # the space is received into again
             at = first + length
         self._rest = bytes(data[at:])
         return messages
@@ -146,10 +146,10 @@ class Assembler:
         self._body[: len(part)] = part
 
 
-def _cut(data: memoryview, sizes: Sequence[int], at: int) -> list[Buffer]:
+def _cut(data: memoryview, sizes: Sequence[int], at: int, *, copy: bool = False) -> list[Buffer]:
     frames: list[Buffer] = []
     for size in sizes:
         part = data[at : at + size]
-        frames.append(bytes(part) if size < COPY_BELOW else part.toreadonly())
+        frames.append(bytes(part) if copy or size < COPY_BELOW else part)
         at += size
     return frames
