@@ -76,6 +76,7 @@ class Clients:
         self._dropped: dict[CellId, int] = {}
         self._outbox: dict[bytes, list[tuple[Part, Sequence[Buffer]]]] = {}
         self._accepted: dict[bytes, list[tuple[str, int]]] = {}
+        self._is_accept_due = False
         self.wire: Wire[Request] | None = None
 
     def __len__(self) -> int:
@@ -168,11 +169,13 @@ class Clients:
 
     def accept(self, ident: bytes, msg_id: str, count: int) -> None:
         """Tell a client that its calls were taken: with the ends of calls, or soon. A message costs a wake-up."""
-        if not self._accepted:
+        if not self._is_accept_due:
+            self._is_accept_due = True
             asyncio.get_running_loop().call_later(ACCEPT_WITHIN, self._tell_accepted)
         self._accepted.setdefault(ident, []).append((msg_id, count))
 
     def _tell_accepted(self) -> None:
+        self._is_accept_due = False
         accepted, self._accepted = self._accepted, {}
         for ident, messages in accepted.items():
             for msg_id, count in messages:

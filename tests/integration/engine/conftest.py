@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import queue
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -86,9 +88,19 @@ class Host:
         client.load_connection_file()
         client.start_channels()
         self.clients.append(client)
-        client.iopub_channel.get_msg(timeout=DEADLINE)  # the welcome: subscribed
-        client.kernel_info()
-        client.get_shell_msg(timeout=DEADLINE)
+        # A kernel that is just starting may miss a subscription's welcome: ask again until iopub speaks, as the
+        # controller does.
+        asked, until = 0, time.monotonic() + DEADLINE
+        while True:
+            client.kernel_info()
+            asked += 1
+            try:
+                client.iopub_channel.get_msg(timeout=1)
+                break
+            except queue.Empty:
+                assert time.monotonic() < until, "iopub of the engine stays silent"
+        for _ in range(asked):
+            client.get_shell_msg(timeout=DEADLINE)
         return client
 
     def log(self, key: str) -> str:
