@@ -20,7 +20,7 @@ from nbcluster.payload.envelopes import SegmentRef, seal
 from nbcluster.transport.segments import HEADER, NONCE, SharedDirectory
 
 SHARED_FROM = 1 << 20
-"""Bytes of a value from which on it is shared; below, a message costs no more."""
+"""Bytes of a value from which on it is shared; smaller ones travel as bytes: each has a file of its own."""
 
 WARM = 1 << 30
 """Bytes of segments without a value that are kept to be filled again, in each process."""
