@@ -22,7 +22,7 @@ from nbcluster.protocol import messages as m
 from nbcluster.protocol.calls import CallsAccepted, CallsDone, weight
 from nbcluster.transport.ends import connect_port
 from nbcluster.transport.frames import Buffer
-from nbcluster.transport.rendezvous import ConnectionFile
+from nbcluster.transport.rendezvous import DYING, ConnectionFile
 from nbcluster.transport.wire import Arrival, Wire
 from nbcluster.transport.zmqports import Curve
 from nbcluster.version import __version__
@@ -40,9 +40,6 @@ BEAT_INTERVAL = 4.0
 
 ACKNOWLEDGE_EVERY = 16 << 20
 """Bytes of output after which the controller is told that they were taken, between beats."""
-
-DYING = 0.1
-"""Seconds that a killed process needs from closing its sockets to its end."""
 
 DISCONNECT_PATIENCE = 3.0
 """Seconds that a broken connection has to come back."""

@@ -39,15 +39,12 @@ from nbcluster.protocol.tasks import FromEngine
 from nbcluster.transport.frames import Buffer, Message
 from nbcluster.transport.kernel import Channel
 from nbcluster.transport.ports import Hub
+from nbcluster.transport.rendezvous import DYING
 from nbcluster.transport.wire import Arrival, Wire
 from nbcluster.transport.zmqports import Curve
 from nbcluster.version import __version__
 
 log = logging.getLogger(__name__)
-
-
-DYING = 0.1
-"""Seconds that a killed process needs from closing its sockets to its end."""
 
 
 class Controller:

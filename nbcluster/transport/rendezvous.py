@@ -19,6 +19,9 @@ from nbcluster.errors import LauncherError, UnknownCluster, UsageError
 IPC_PATH_LIMIT = 107
 """Bytes of sun_path less the terminating zero; source: unix(7)."""
 
+DYING = 0.1
+"""Seconds that a killed process needs from closing its sockets to its end."""
+
 LONGEST_SOCKET_NAME = len("/e1000000-5")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
