@@ -261,6 +261,14 @@ class CallingEngine:
                 return found
             found.append(message)
 
+    def wait_for_print(self, msg_id: str) -> None:
+        """Wait until a cell has printed something: it runs then, and an interrupt of it hits."""
+        while True:
+            message = self.client.get_iopub_msg(timeout=DEADLINE)
+            if message["msg_type"] == "stream" and message["parent_header"].get("msg_id") == msg_id:
+                return
+            self.stray.append(message)
+
     stray: list[dict[str, Any]] = field(default_factory=list)
     replies: dict[str, dict[str, Any]] = field(default_factory=dict)
 

@@ -214,8 +214,7 @@ def test_calls_wait_while_a_cell_awaits(calling: Any) -> None:
         "    await asyncio.sleep(0.01)\n"
         "log.append('end')"
     )
-    while calling.client.get_iopub_msg(timeout=DEADLINE)["msg_type"] != "stream":
-        pass
+    calling.wait_for_print(cell)
     ref = calling.tasks.run(defined("def f():\n    log.append('call')"))
     assert calling.reply(cell)["status"] == "ok"
     calling.tasks.result(ref)

@@ -14,7 +14,6 @@ from task_router import defined, threw, value_of
 
 from nbcluster.protocol.outcomes import Withdrawn
 from nbcluster.protocol.tasks import Begun, CallRef, CallsReturned, StopCalls, TakeBack
-from nbcluster.testing.waiting import wait_until
 
 ADD = defined("def f(a, b=0):\n    return a + b")
 
@@ -182,8 +181,9 @@ def test_interrupts_of_an_idle_engine_and_of_cells_leave_later_calls_alone(calli
         calling.control("interrupt_request")
         os.kill(calling.pid, signal.SIGINT)
         assert tasks.value(ADD, number) == number
-    cell = calling.start("import time\ntime.sleep(60)")
-    wait_until(lambda: calling.control("interrupt_task_request", msg_id=cell)["hit"])
+    cell = calling.start("import time\nprint('up', flush=True)\ntime.sleep(60)")
+    calling.wait_for_print(cell)
+    assert calling.control("interrupt_task_request", msg_id=cell)["hit"]
     assert calling.reply(cell)["ename"] == "KeyboardInterrupt"
     assert tasks.value(ADD, 1) == 1
 

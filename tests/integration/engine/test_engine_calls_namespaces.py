@@ -22,7 +22,6 @@ from nbcluster.protocol.tasks import (
     RunOptions,
     WriteNames,
 )
-from nbcluster.testing.waiting import wait_until
 
 EXP = {"nbcluster": {"namespace": "exp1"}}
 BUSY = "def f():\n    import time\n    until = time.time() + 60\n    while time.time() < until:\n        pass"
@@ -59,13 +58,20 @@ def test_a_cell_in_a_namespace_sees_that_ones_names_and_no_others(engine: Any) -
 
 
 @pytest.mark.parametrize(
-    "code", ["1/0", "import time\ntime.sleep(60)", "import asyncio\nawait asyncio.sleep(60)", "x ="]
+    "code",
+    [
+        "1/0",
+        "import time\nprint('up', flush=True)\ntime.sleep(60)",
+        "import asyncio\nprint('up', flush=True)\nawait asyncio.sleep(60)",
+        "x =",
+    ],
 )
 def test_the_kernels_own_names_are_back_after_a_cell_that_failed(engine: Any, code: str) -> None:
     engine.cell("x = 'own'")
     msg_id = engine.start(f"x = 'named'\n{code}", EXP)
     if "sleep" in code:
-        wait_until(lambda: engine.control("interrupt_task_request", msg_id=msg_id)["hit"])
+        engine.wait_for_print(msg_id)
+        assert engine.control("interrupt_task_request", msg_id=msg_id)["hit"]
     assert engine.reply(msg_id)["status"] == "error"
     assert text_of(engine, "print(x)") == "own\n"
     assert engine.tasks.value(defined("def f():\n    return x")) == "own"
@@ -123,8 +129,7 @@ def test_a_completion_beside_a_running_cell_does_not_move_the_cell(engine: Any) 
     client = engine.client
     engine.cell("x = 'own'")
     cell = engine.start("import time\nprint('up', flush=True)\ntime.sleep(0.5)\nfound = x")
-    while client.get_iopub_msg(timeout=DEADLINE)["msg_type"] != "stream":
-        pass
+    engine.wait_for_print(cell)
     content = {"code": "x", "cursor_pos": 1}
     client.control_channel.send(client.session.msg("complete_request", content, metadata=EXP))
     client.get_control_msg(timeout=DEADLINE)
@@ -324,8 +329,7 @@ def test_a_live_cell_runs_beside_a_cell_and_beside_a_call(engine: Any) -> None:
     busy = engine.start(
         "import time\ngo = True\nprint('up', flush=True)\nwhile go:\n    time.sleep(0.01)\nprint('main', x)"
     )
-    while engine.client.get_iopub_msg(timeout=DEADLINE)["msg_type"] != "stream":
-        pass
+    engine.wait_for_print(busy)
     live = engine.start("go = False\nprint('live', x)", subshell=subshell)
     assert engine.reply(live)["status"] == "ok"
     assert engine.reply(busy)["status"] == "ok"
@@ -361,10 +365,7 @@ def test_an_interrupt_of_the_call_leaves_the_live_cell_alone(engine: Any) -> Non
     ref = engine.tasks.run(defined(BUSY))
     engine.tasks.expect(Begun)
     live = engine.start("import time\nprint('up', flush=True)\ntime.sleep(1)\ndone = True", subshell=subshell)
-    while True:
-        message = engine.client.get_iopub_msg(timeout=DEADLINE)
-        if message["msg_type"] == "stream":
-            break
+    engine.wait_for_print(live)
     engine.control("interrupt_request")
     assert threw(engine.tasks.result(ref)).ename == "KeyboardInterrupt"
     assert engine.reply(live)["status"] == "ok"
