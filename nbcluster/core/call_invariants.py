@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nbcluster.core.dispatch import AHEAD_MOST, has_room
+from nbcluster.core.dispatch import AHEAD_MOST, has_room, is_laden
 from nbcluster.core.model import FINAL, Call, Engine, Task, TaskState, could_call, has, is_up
 from nbcluster.core.scheduler import Scheduler
 from nbcluster.ids import TaskId
@@ -138,7 +138,9 @@ def _check_inflight(scheduler: Scheduler, engine: Engine) -> None:
     assert not (engine.alone and len(calls) > 1 and len(levels) == 1), (
         f"{name} has {calls} in flight, and one has a time limit"
     )
-    assert (engine.number in scheduler.ledger.laden) == (len(calls) > 1), f"{name} is wrongly listed as laden"
+    laden = scheduler.ledger.laden
+    assert engine.number in laden or not is_laden(engine), f"{name} is laden and not listed so"
+    assert engine.number not in laden or len(calls) > 1, f"{name} is wrongly listed as laden"
     is_free = engine.running is None or engine.level >= 0
     open_to_calls = is_up(engine) and engine.can_call and is_free and not engine.stuck
     lane = [item for item in engine.lane if engine.level < 0 or _may_begin(engine, item)]

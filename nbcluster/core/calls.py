@@ -28,9 +28,6 @@ from nbcluster.protocol.outcomes import (
     Withdrawn,
 )
 
-BEGUN_AFTER = 0.05
-"""Seconds that a call has run when its engine says that it has begun."""
-
 LOSSES = 3
 """A call that has taken down so many engines is not tried on another."""
 
@@ -188,11 +185,9 @@ def begun(ledger: Ledger, fact: CallsHaveBegun) -> None:
         call = sent_to(engine, task)
         if call is None or call.attempt != attempt or call.begun or call.state is TaskState.GIVEN_UP:
             continue
-        call.begun = True
-        ledger.means.learn_at_least(call.order.function, BEGUN_AFTER)
         told = ledger.outbox.begun.setdefault((call.owner, engine.number), [])
         told.append(CallBegin(task, attempt))
-        dispatch.share(ledger, engine)
+        dispatch.has_begun(ledger, engine, call)
 
 
 def answered(ledger: Ledger, fact: CallsAnswered) -> None:

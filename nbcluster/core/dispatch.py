@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 
 from nbcluster.core.effects import CallRun, InputPlace, SetTimer
 from nbcluster.core.kinds import Kind
 from nbcluster.core.ledger import Ledger
-from nbcluster.core.model import MOVES, Call, Engine, EngineState, Task, TaskState, is_up, language_of
+from nbcluster.core.model import Call, Engine, EngineState, Task, TaskState, is_up, language_of
 from nbcluster.ids import EngineNumber
 from nbcluster.protocol.tasks import CallRef
 
@@ -27,8 +28,13 @@ WORTH_TAKING = 0.005
 NEEDS_AHEAD = 64
 """A call that takes more values than this is not sent ahead of them: they seldom come from one engine."""
 
+BEGUN_AFTER = 0.05
+"""Seconds that a call has run when its engine says that it has begun."""
+
 _LOOKED_AT = 16
 """Engines that an idle one looks at for calls to take: enough to find a good one, and no more with many."""
+
+_DONE, _RUNNING, _WAITING = TaskState.DONE, TaskState.RUNNING, TaskState.WAITING
 
 
 def settle(ledger: Ledger) -> None:
@@ -38,8 +44,9 @@ def settle(ledger: Ledger) -> None:
         hungry, ledger.hungry = ledger.hungry, set()
         looked_at |= hungry
         for number in sorted(hungry):
-            if number in ledger.engines:
-                _feed(ledger, ledger.engines[number])
+            engine = ledger.engines.get(number)
+            if engine is not None:
+                _feed(ledger, engine)
         _dispatch(ledger)
     if ledger.laden:
         for number in sorted(looked_at):
@@ -58,24 +65,8 @@ def _feed(ledger: Ledger, engine: Engine) -> None:
         return
     if engine.followers and not engine.inflight:
         engine.followers.clear()
-    while (item := _first(ledger, engine)) is not None:
-        if engine.level >= 0:
-            if not _feed_nested(ledger, engine):
-                return
-            break
-        if isinstance(item, Call):
-            if engine.running is not None or engine.stuck or not has_room(engine, item.kind):
-                return
-            engine.lane.discard(item)
-            _send(ledger, item, engine)
-        elif item.order.live or not (engine.running is not None or engine.inflight):
-            ledger.run(item, engine)
-        else:
-            if engine.running is None:
-                take_back(ledger, engine)
-            if item.bound is None:
-                ledger.held_back.add(engine.number)
-            return
+    if (engine.lane.size or ledger.pools) and not _feed_bound(ledger, engine):
+        return
     is_free = engine.running is None or engine.level >= 0
     engine.accepts = engine.can_call and is_free and not engine.stuck and not engine.alone
     if engine.followers:
@@ -86,6 +77,27 @@ def _feed(ledger: Ledger, engine: Engine) -> None:
                 kind.offer(engine.load, engine.number)
                 if kind.ready.size:
                     ledger.fed[kind] = None
+
+
+def _feed_bound(ledger: Ledger, engine: Engine) -> bool:
+    """Give an engine what is bound to it, and cells that any may run; False when one of these is to go next there."""
+    while (item := _first(ledger, engine)) is not None:
+        if engine.level >= 0:
+            return _feed_nested(ledger, engine)
+        if isinstance(item, Call):
+            if engine.running is not None or engine.stuck or not has_room(engine, item.kind):
+                return False
+            engine.lane.discard(item)
+            _send(ledger, item, engine)
+        elif item.order.live or not (engine.running is not None or engine.inflight):
+            ledger.run(item, engine)
+        else:
+            if engine.running is None:
+                take_back(ledger, engine)
+            if item.bound is None:
+                ledger.held_back.add(engine.number)
+            return False
+    return True
 
 
 def _send_ahead(ledger: Ledger, engine: Engine) -> None:
@@ -110,7 +122,7 @@ def _may_follow(ledger: Ledger, call: Call, engine: Engine) -> bool:
     """Whether all that a call waits for are values that calls make which were sent to this engine before."""
     order, kind = call.order, call.kind
     if (
-        call.state is not TaskState.WAITING
+        call.state is not _WAITING
         or order.options.pinned
         or not order.options.repeatable
         or len(order.inputs) > NEEDS_AHEAD
@@ -119,12 +131,13 @@ def _may_follow(ledger: Ledger, call: Call, engine: Engine) -> bool:
         or engine.number not in kind.engines
     ):
         return False
+    calls = ledger.calls
     for name in order.inputs:
-        source = ledger.calls[name]
-        if source.lost or not (source.state is TaskState.DONE or _comes_before(source, call, engine)):
+        source = calls[name]
+        if source.lost or not (source.state is _DONE or _comes_before(source, call, engine)):
             return False
     for name in order.after:
-        source_after = ledger.calls.get(name)
+        source_after = calls.get(name)
         if source_after is not None and source_after.outcome is None and name not in order.inputs:
             return False
     return True
@@ -191,12 +204,16 @@ def _dispatch(ledger: Ledger) -> None:
             del fed[kind]
         if not fed:
             return
-        kind = next(iter(fed)) if len(fed) == 1 else min(fed, key=lambda kind: kind.ready.key())
+        kind = next(iter(fed)) if len(fed) == 1 else min(fed, key=_turn_of)
         engine = _taker(ledger, kind)
         if engine is None:
             del fed[kind]
         else:
             _serve(ledger, kind, engine, several=len(fed) == 1)
+
+
+def _turn_of(kind: Kind) -> tuple[int, int, int]:
+    return kind.ready.key()
 
 
 def _taker(ledger: Ledger, kind: Kind) -> Engine | None:
@@ -242,9 +259,9 @@ def _serve(ledger: Ledger, kind: Kind, engine: Engine, *, several: bool) -> None
         _send(ledger, call, target)
         if kind.alone:
             left_limited(ledger, kind)
-        if not (
-            several and ready.size and (engine.load, engine.number) < other and _takes(ledger, engine, kind)
-        ):
+        if not (several and ready.size and (engine.load, engine.number) < other):
+            break
+        if not _takes(ledger, engine, kind):
             break
     if _takes(ledger, engine, kind):
         kind.offer(engine.load, engine.number)
@@ -259,12 +276,14 @@ def left_limited(ledger: Ledger, kind: Kind) -> None:
 
 def _nearest(ledger: Ledger, call: Call) -> Engine | None:
     """The engine with most bytes of a call's inputs, if it may and can take the call."""
-    sizes: dict[EngineNumber, int] = {}
+    sizes: dict[EngineNumber, int] | None = None
+    calls = ledger.calls
     for name in call.order.inputs:
-        value = ledger.calls[name]
+        value = calls[name]
         if not value.kept and value.engine is not None:
+            sizes = sizes or {}
             sizes[value.engine] = sizes.get(value.engine, 0) + value.nbytes
-    if not sizes:
+    if sizes is None:
         return None
     number = max(sizes, key=lambda number: (sizes[number], -number))
     engine = ledger.engines.get(number)
@@ -274,34 +293,31 @@ def _nearest(ledger: Ledger, call: Call) -> Engine | None:
 
 
 def _send(ledger: Ledger, call: Call, engine: Engine) -> None:
-    assert TaskState.RUNNING in MOVES[call.state], f"call {call.id} cannot be sent while it is {call.state}"
-    call.state = TaskState.RUNNING
+    call.move(_RUNNING)
     number = call.engine = engine.number
     call.attempt += 1
     call.begun = call.recalled = False
     order = call.order
-    call.expected = ledger.means.expected(order.function)
-    engine.load += call.expected
-    engine.inflight[call.id] = call
-    if len(engine.inflight) == 2:
+    expected = call.expected = ledger.means.expected(order.function)
+    load = engine.load = engine.load + expected
+    inflight = engine.inflight
+    inflight[call.id] = call
+    if load > WORTH_TAKING and len(inflight) > 1:
         ledger.laden[number] = None
     if engine.state is EngineState.IDLE:
         engine.state = EngineState.BUSY
         ledger.show(engine)
     inputs: tuple[InputPlace, ...] = ()
     if order.inputs:
-        inputs = tuple(_place_of(ledger.calls[name], number) for name in order.inputs)
+        calls = ledger.calls
+        inputs = tuple([_place_of(calls[name], number) for name in order.inputs])
     if call.waiters:
-        for waiter in call.waiters:
-            engine.followers[waiter.id] = waiter
-    if engine.followers:
-        ledger.hungry.add(number)
-    run = CallRun(call.id, call.attempt, inputs)
+        let_follow(ledger, call.waiters, engine)
     runs = ledger.outbox.runs.get(number)
     if runs is None:
-        ledger.outbox.runs[number] = [run]
+        ledger.outbox.runs[number] = [CallRun(call.id, call.attempt, inputs)]
     else:
-        runs.append(run)
+        runs.append(CallRun(call.id, call.attempt, inputs))
     if call.kind.alone:
         engine.alone = True
         engine.accepts = False
@@ -313,9 +329,26 @@ def _send(ledger: Ledger, call: Call, engine: Engine) -> None:
 
 
 def _place_of(value: Call, number: EngineNumber) -> InputPlace:
-    if value.state is not TaskState.DONE:
+    if value.state is not _DONE:
         return InputPlace(value.id, number, value.attempt)
     return InputPlace(value.id, None if value.kept else value.engine)
+
+
+def let_follow(ledger: Ledger, waiters: Iterable[Call], engine: Engine) -> None:
+    """Have those looked at, when there is room, of which all that they miss has been sent to this engine."""
+    number, calls = engine.number, ledger.calls
+    for waiter in waiters:
+        if waiter.missing > 1:
+            for name in waiter.order.inputs:
+                source = calls[name]
+                if source.state is not _DONE and (source.state is not _RUNNING or source.engine != number):
+                    break
+            else:
+                engine.followers[waiter.id] = waiter
+        else:
+            engine.followers[waiter.id] = waiter
+    if engine.followers:
+        ledger.hungry.add(number)
 
 
 # -- taking back ------------------------------------------------------------------------------
@@ -344,6 +377,18 @@ def share(ledger: Ledger, engine: Engine) -> None:
             return
 
 
+def has_begun(ledger: Ledger, engine: Engine, call: Call) -> None:
+    """A call runs and has for so long that what is sent behind it would wait: let another engine take of that."""
+    call.begun = True
+    ledger.means.learn_at_least(call.order.function, BEGUN_AFTER)
+    if call.expected < BEGUN_AFTER and call.id in engine.inflight:
+        engine.load += BEGUN_AFTER - call.expected
+        call.expected = BEGUN_AFTER
+        if is_laden(engine):
+            ledger.laden[engine.number] = None
+    share(ledger, engine)
+
+
 def _is_movable(call: Call) -> bool:
     return (
         call.state is TaskState.RUNNING
@@ -357,13 +402,20 @@ def _is_movable(call: Call) -> bool:
 def _rob_for(ledger: Ledger, thief: Engine) -> None:
     """An engine has nothing to do: let it take from the one that has most to do, of some that are looked at."""
     candidates = []
-    for number, _ in zip(ledger.laden, range(_LOOKED_AT), strict=False):
+    for number in list(islice(ledger.laden, _LOOKED_AT)):
         victim = ledger.engines[number]
-        if victim.load > WORTH_TAKING or next(iter(victim.inflight.values())).begun:
+        if is_laden(victim):
             candidates.append(victim)
+        else:
+            del ledger.laden[number]
     for victim in sorted(candidates, key=lambda victim: -victim.load):
         if _rob(ledger, victim, thief):
             return
+
+
+def is_laden(engine: Engine) -> bool:
+    """Whether it has so much to do that an idle engine may want some of it."""
+    return engine.load > WORTH_TAKING and len(engine.inflight) > 1
 
 
 def _rob(ledger: Ledger, victim: Engine, thief: Engine) -> bool:
@@ -389,10 +441,9 @@ def lend(ledger: Ledger, engine: Engine, level: int) -> None:
     inflight = engine.inflight = {task: call for task, call in sent.items() if call.kind.level > level}
     engine.load = sum(call.expected for call in inflight.values())
     engine.alone = any(call.kind.alone for call in inflight.values())
-    if len(inflight) > 1:
+    ledger.laden.pop(engine.number, None)
+    if is_laden(engine):
         ledger.laden[engine.number] = None
-    else:
-        ledger.laden.pop(engine.number, None)
     if is_deeper:
         # They cannot begin before the wait is over: others may have them.
         back = [call for call in engine.suspended.values() if _is_movable(call)]

@@ -37,7 +37,18 @@ class Kind:
         Those that may run them, now or once they are up.
     """
 
-    __slots__ = ("_takers", "alone", "engines", "key", "level", "listed", "ready", "resources", "targets")
+    __slots__ = (
+        "_entered",
+        "_takers",
+        "alone",
+        "engines",
+        "key",
+        "level",
+        "listed",
+        "ready",
+        "resources",
+        "targets",
+    )
 
     def __init__(
         self, key: KindKey, targets: Targets, resources: dict[str, float], alone: bool, turns: Turns
@@ -52,6 +63,8 @@ class Kind:
         self.listed = True
         """It is kept up to date; one that nothing waited for may be dropped."""
         self._takers: list[tuple[float, EngineNumber]] = []
+        self._entered: dict[EngineNumber, float] = {}
+        """The least load of each that the heap has."""
 
     def __repr__(self) -> str:
         return f"<kind {self.what()}: {self.ready.size} ready for {list(self.engines)}>"
@@ -63,26 +76,36 @@ class Kind:
         return " with ".join(parts) or "any engine that can run functions"
 
     # Who can take more is found by a heap of (load, number). A load that has grown since makes its entry come too
-    # early, where it is put right; one that has shrunk is entered again. So the least is found without a look at all.
+    # early, where it is put right; one that has shrunk is entered again, and what it had before is passed over. So the
+    # least is found without a look at all.
 
     def offer(self, load: float, number: EngineNumber) -> None:
         """An engine can take a call, with so much before it."""
+        entered = self._entered.get(number)
+        if entered is not None and entered <= load:
+            return
+        self._entered[number] = load
         if len(self._takers) > 2 * len(self.engines) + 16:
-            least: dict[EngineNumber, float] = {}
-            for entered, other in self._takers:
-                least[other] = min(entered, least.get(other, entered))
-            self._takers = [(entered, other) for other, entered in least.items() if other in self.engines]
+            self._entered = {number: load for number, load in self._entered.items() if number in self.engines}
+            self._takers = [(load, number) for number, load in self._entered.items()]
             heapify(self._takers)
-        heappush(self._takers, (load, number))
+        else:
+            heappush(self._takers, (load, number))
 
     def next_offer(self) -> tuple[float, EngineNumber] | None:
         """Take out the entry with the least load, which may be out of date."""
-        return heappop(self._takers) if self._takers else None
+        takers, entered = self._takers, self._entered
+        while takers:
+            offer = heappop(takers)
+            if entered.get(offer[1]) == offer[0]:
+                del entered[offer[1]]
+                return offer
+        return None
 
     def least(self) -> tuple[float, EngineNumber]:
         """No engine that can take a call comes before this, by load and number, but the one taken out last."""
         return self._takers[0] if self._takers else _NONE
 
     def offers(self) -> list[tuple[float, EngineNumber]]:
-        """Every entry, in no order; some may be out of date."""
-        return list(self._takers)
+        """The entry of each engine, in no order; some may be out of date."""
+        return [(load, number) for number, load in self._entered.items()]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from msgspec import Struct
+
 from nbcluster.core.inputs import CallOrder
 from nbcluster.core.kinds import Kind
 from nbcluster.core.queues import Line
@@ -116,9 +118,8 @@ _LIVE, _STARTUP = -(1 << 66), -(1 << 65)
 """Before every priority that fits a message."""
 
 
-@dataclass(slots=True, eq=False)
-class Call:
-    """One call, from its submission until nobody needs its value."""
+class Call(Struct, eq=False):
+    """One call, from its submission until nobody needs its value. A Struct is made faster than a dataclass."""
 
     id: TaskId
     owner: ClientId
@@ -174,6 +175,11 @@ class Call:
     def title(self) -> str:
         """What a message calls it."""
         return self.order.options.label or "a call"
+
+    def move(self, state: TaskState) -> None:
+        """Go to another state, as the table of moves allows."""
+        assert state in MOVES[self.state], f"call {self.id} cannot go from {self.state} to {state}"
+        self.state = state
 
 
 @dataclass(slots=True)

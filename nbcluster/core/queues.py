@@ -68,15 +68,13 @@ class Line(Generic[T]):
     def pop(self) -> T:
         """Take the first, which there must be."""
         fresh, back = self._fresh, self._back
-        entry = self.head()
-        assert entry is not None, "nothing waits"
-        if fresh and entry is fresh[0]:
-            fresh.popleft()
-        else:
-            heappop(back)
-        entry[3].queued = False
-        self.size -= 1
-        return entry[3]
+        while True:
+            entry = heappop(back) if back and (not fresh or back[0] < fresh[0]) else fresh.popleft()
+            item = entry[3]
+            if item.queued:
+                item.queued = False
+                self.size -= 1
+                return item
 
     def discard(self, item: T) -> None:
         """Take out one that waits here."""
@@ -158,13 +156,14 @@ class FairLine(Generic[T]):
 
     def pop(self) -> T:
         """Take the first, which there must be, and count it as a service to its client."""
-        client = self._first()
-        line = self.lines[client]
+        lines = self.lines
+        client = next(iter(lines)) if len(lines) == 1 else self._first()
+        line = lines[client]
         item = line.pop()
         self.size -= 1
         self._turns.served[client] += 1
         if not line.size:
-            del self.lines[client]
+            del lines[client]
             self._turns.leave(client)
         return item
 
