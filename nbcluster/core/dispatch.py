@@ -338,6 +338,8 @@ def let_follow(ledger: Ledger, waiters: Iterable[Call], engine: Engine) -> None:
     """Have those looked at, when there is room, of which all that they miss has been sent to this engine."""
     number, calls = engine.number, ledger.calls
     for waiter in waiters:
+        if waiter.state is not _WAITING:  # it ended meanwhile, and what it needed may be forgotten
+            continue
         if waiter.missing > 1:
             for name in waiter.order.inputs:
                 source = calls[name]

@@ -159,3 +159,10 @@ def test_what_grew_from_the_first_goes_before_what_has_not_begun(sim):
         sim.give(0, seconds=1.0)
     order = [run.task for _, _, run in sim.world.sent]
     assert order.index("a") < order.index("b2") < order.index("b")
+
+
+def test_one_that_was_cancelled_does_not_follow_and_what_it_needed_may_be_forgotten(sim):
+    sim.engines(1).call("before", "x", "y", timeout=5.0)
+    sim.call("sum", inputs=("x", "y")).cancel("sum", "y").release("sum", "y")
+    sim.give(0).give(0)
+    assert sim.scheduler.calls.keys() == {"before", "x"}
