@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import select
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from zmq.utils.monitor import recv_monitor_message
 from nbcluster.transport.frames import Buffer
 from nbcluster.transport.framing import Assembler, Malformed, chunks_of
 from nbcluster.transport.ports import MAX_MESSAGE
-from nbcluster.transport.streams import SCHEME, connect, write_some
+from nbcluster.transport.streams import SCHEME, connect, write
 
 COPIED = 65_536
 """Bytes of a frame that is copied rather than handed to zmq's I/O thread."""
@@ -80,8 +81,7 @@ class StreamEnd:
     def send(self, frames: list[Buffer]) -> bool:
         """Take a message to be sent."""
         if not self._is_over:
-            self._unsent.extend(memoryview(chunk) for chunk in chunks_of(frames))
-            self._write()
+            self._write(chunks_of(frames))
         return True
 
     def receive(self) -> tuple[list[list[Buffer]], bool]:
@@ -125,9 +125,9 @@ class StreamEnd:
         """End the connection."""
         self._socket.close()
 
-    def _write(self) -> None:
+    def _write(self, chunks: Sequence[Buffer] = ()) -> None:
         try:
-            write_some(self._socket, self._unsent)
+            write(self._socket, self._unsent, chunks)
         except OSError:
             self._unsent.clear()  # the controller has gone; reading tells
 

@@ -27,7 +27,7 @@ class Malformed(Exception):
 
 def chunks_of(frames: Sequence[Buffer]) -> list[Buffer]:
     """Return the bytes of a message in few pieces: what is small is put together, what is large is not copied."""
-    sizes = [len(frame) for frame in frames]
+    sizes = list(map(len, frames))
     head = pack(f"<I{len(sizes)}Q", len(sizes), *sizes)
     if sum(sizes) < COPY_BELOW:
         return [b"".join((head, *frames))]
@@ -148,6 +148,13 @@ class Assembler:
 
 def _cut(data: memoryview, sizes: Sequence[int], at: int, *, copy: bool = False) -> list[Buffer]:
     frames: list[Buffer] = []
+    if (length := sum(sizes)) < COPY_BELOW:
+        small = bytes(data[at : at + length])
+        at = 0
+        for size in sizes:
+            frames.append(small[at : at + size])
+            at += size
+        return frames
     for size in sizes:
         part = data[at : at + size]
         frames.append(bytes(part) if copy or size < COPY_BELOW else part)

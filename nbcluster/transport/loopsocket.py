@@ -16,7 +16,7 @@ from typing import Any
 import zmq
 
 from nbcluster.transport.frames import Buffer
-from nbcluster.transport.turns import turn
+from nbcluster.transport.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class LoopSocket:
 
     def _read(self) -> None:
         self._reading = True
-        with turn():
+        with Turn():
             try:
                 self._read_batch()
             finally:

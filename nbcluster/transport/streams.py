@@ -21,7 +21,7 @@ from typing import Any
 from nbcluster.transport.frames import Buffer
 from nbcluster.transport.framing import Assembler, Malformed, chunks_of
 from nbcluster.transport.ports import MAX_MESSAGE, OnFrames, OnGone
-from nbcluster.transport.turns import turn
+from nbcluster.transport.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +70,11 @@ class StreamPort:
         """Send a message, now or as the other side takes it; False when it has gone."""
         if not self.is_open:
             return False
-        is_idle = not self._unsent
-        self._unsent.extend(memoryview(chunk) for chunk in chunks_of(frames))
-        return self._write() if is_idle else True
+        chunks = chunks_of(frames)
+        if self._unsent:
+            self._unsent.extend(map(memoryview, chunks))
+            return True
+        return self._write(chunks)
 
     def close(self, linger: int = 0) -> None:
         """Stop reading and close; what was sent is given `linger` milliseconds to leave."""
@@ -88,10 +90,10 @@ class StreamPort:
         self._socket.close()
         self._unsent.clear()
 
-    def _write(self) -> bool:
+    def _write(self, chunks: Sequence[Buffer] = ()) -> bool:
         is_there = True
         try:
-            write_some(self._socket, self._unsent)
+            write(self._socket, self._unsent, chunks)
         except OSError:  # what it said before is still to be read; then its end is told
             self._unsent.clear()
             is_there = False
@@ -117,7 +119,7 @@ class StreamPort:
             self._gone()
             return
         if messages:
-            with turn():
+            with Turn():
                 for frames in messages:
                     if self.is_open:  # else its peer was sent away for what came before
                         self._handle(frames)
@@ -130,7 +132,7 @@ class StreamPort:
 
     def _gone(self) -> None:
         self.close()
-        with turn():
+        with Turn():
             self._on_gone()
 
 
@@ -258,6 +260,26 @@ def connect(url: str, identity: bytes) -> socket.socket:
     return connected
 
 
+def write(connected: socket.socket, unsent: deque[memoryview], chunks: Sequence[Buffer]) -> None:
+    """Write what waits and then some more, as the socket takes it; the rest waits.
+
+    Raises
+    ------
+    OSError
+        When the other side has gone.
+    """
+    if unsent or len(chunks) != 1:
+        unsent.extend(map(memoryview, chunks))
+        write_some(connected, unsent)
+        return
+    try:
+        count = connected.send(chunks[0])
+    except BlockingIOError:
+        count = 0
+    if count < len(chunks[0]):
+        unsent.append(memoryview(chunks[0])[count:])
+
+
 def write_some(connected: socket.socket, unsent: deque[memoryview]) -> None:
     """Write what the socket takes now, and leave the rest.
 
@@ -268,10 +290,7 @@ def write_some(connected: socket.socket, unsent: deque[memoryview]) -> None:
     """
     while unsent:
         try:
-            if len(unsent) == 1:
-                count = connected.send(unsent[0])
-            else:
-                count = connected.sendmsg([unsent[at] for at in range(min(len(unsent), PIECES_AT_ONCE))])
+            count = connected.sendmsg([unsent[at] for at in range(min(len(unsent), PIECES_AT_ONCE))])
         except BlockingIOError:
             return
         while unsent and count >= len(unsent[0]):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -22,16 +21,18 @@ def at_end_of_turn(function: Callable[[], object]) -> None:
         after.append(function)
 
 
-@contextmanager
-def turn() -> Iterator[None]:
-    """Read a socket: what `at_end_of_turn` is given meanwhile is called at the end, whatever is raised."""
-    after: list[Callable[[], object]] = []
-    _turn.after = after
-    try:
-        yield
-    finally:
+class Turn:
+    """Reading a socket: what `at_end_of_turn` is given meanwhile is called at the end, whatever is raised."""
+
+    __slots__ = ("_after",)
+
+    def __enter__(self) -> None:
+        self._after: list[Callable[[], object]] = []
+        _turn.after = self._after
+
+    def __exit__(self, *_: object) -> None:
         _turn.after = None
-        for function in after:
+        for function in self._after:
             try:
                 function()
             except Exception:
