@@ -33,6 +33,9 @@ A = TypeVar("A", bound=m.Answer)
 Answered = tuple[m.Answer, Sequence[Buffer]]
 """An answer and the buffers that came with it."""
 
+OnAnswer = Callable[[Answered | NBClusterError], object]
+"""Takes an answer, or the refusal or loss that came in its place; must not raise."""
+
 OnNotice = Callable[[m.Notice, Sequence[Buffer]], None]
 
 BEAT_INTERVAL = 4.0
@@ -76,7 +79,7 @@ class Connection:
         self.id = ClientId(os.urandom(12).hex())
         self._on_notice = on_notice
         self._on_lost = on_lost
-        self._pending: dict[str, asyncio.Future[Answered]] = {}
+        self._pending: dict[str, OnAnswer] = {}
         self._received = 0
         self._acknowledged = 0
         self._lost: NBClusterError | None = None
@@ -177,14 +180,31 @@ class Connection:
     def post(self, request: m.Request, buffers: Sequence[Buffer] = ()) -> asyncio.Future[Answered]:
         """Send a request at once; the future holds its answer or its error."""
         future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
-        if self._lost is not None:
-            future.set_exception(self._lost)
-            return future
-        msg_id = self._wire.new_id()
-        self._pending[msg_id] = future
+
+        def answered(answer: Answered | NBClusterError) -> None:
+            if future.done():
+                return
+            if isinstance(answer, NBClusterError):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+        msg_id = self.post_then(request, answered, buffers)
         future.add_done_callback(lambda _: self._pending.pop(msg_id, None))
-        self._wire.send(request, msg_id=msg_id, buffers=buffers)
         return future
+
+    def post_then(self, request: m.Request, answered: OnAnswer, buffers: Sequence[Buffer] = ()) -> str:
+        """Send a request at once, and have a function called with its answer or its error; return the request's id.
+
+        For what is sent often: a future costs a turn of the loop more.
+        """
+        if self._lost is not None:
+            answered(self._lost)
+            return ""
+        msg_id = self._wire.new_id()
+        self._pending[msg_id] = answered
+        self._wire.send(request, msg_id=msg_id, buffers=buffers)
+        return msg_id
 
     async def close(self) -> None:
         """Say goodbye and close."""
@@ -214,13 +234,13 @@ class Connection:
         if owed := weight(message):
             self._taken(owed)
         if parent_id:
-            waiting = self._pending.get(parent_id)
-            if waiting is None or waiting.done():
+            answered = self._pending.pop(parent_id, None)
+            if answered is None:
                 return
             if isinstance(message, m.Refused):
-                waiting.set_exception(BY_NAME.get(message.error, NBClusterError)(message.message))
+                answered(BY_NAME.get(message.error, NBClusterError)(message.message))
             else:
-                waiting.set_result((message, buffers))  # type: ignore[arg-type]  # what answers is an Answer
+                answered((message, buffers))  # type: ignore[arg-type]  # what answers is an Answer
             return
         if isinstance(message, CallsDone):
             for msg_id, count in message.accepted:
@@ -284,8 +304,8 @@ class Connection:
         if self._lost is not None:
             return
         self._lost = error
-        for future in list(self._pending.values()):
-            if not future.done():
-                future.set_exception(error)
+        pending, self._pending = self._pending, {}
+        for answered in pending.values():
+            answered(error)
         self._on_lost(error)
         self._shut()

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from nbcluster.errors import NBClusterError
 from nbcluster.ids import TaskId
 from nbcluster.protocol import calls as c
 from nbcluster.transport.frames import Buffer
@@ -66,8 +67,10 @@ class Parcel(NamedTuple):
 class Post(Protocol):
     """What an outbox needs of a connection."""
 
-    def post(self, request: c.SubmitCalls, buffers: Sequence[Buffer] = ()) -> asyncio.Future[Any]:
-        """Send a request; the future holds its answer."""
+    def post_then(
+        self, request: c.SubmitCalls, answered: Callable[[Any], object], buffers: Sequence[Buffer] = ()
+    ) -> object:
+        """Send a request; `answered` is called with its answer or its error."""
 
     def tell(self, request: c.ReleaseValues) -> None:
         """Send what is never answered."""
@@ -239,8 +242,7 @@ class Outbox:
         self._window_calls += len(parcels)
         self._window_bytes += nbytes
         tasks = [parcel.task for parcel in parcels]
-        answer = post.post(message, frames)
-        answer.add_done_callback(lambda done: self._answered(done, tasks, nbytes))
+        post.post_then(message, lambda answer: self._answered(answer, tasks, nbytes), frames)
 
     def _take_batch(self) -> tuple[list[Parcel], int]:
         parcels: list[Parcel] = []
@@ -268,12 +270,11 @@ class Outbox:
         while self._remembered_bytes > c.FUNCTIONS_KEPT and len(self._remembered) > 1:
             self._remembered_bytes -= self._remembered.pop(next(iter(self._remembered)))
 
-    def _answered(self, done: asyncio.Future[Any], tasks: list[TaskId], nbytes: int) -> None:
+    def _answered(self, answer: object, tasks: list[TaskId], nbytes: int) -> None:
         self._window_calls -= len(tasks)
         self._window_bytes -= nbytes
-        error = None if done.cancelled() else done.exception()
-        if error is not None and self._post is not None:
-            self._on_refused(tasks, error)
+        if isinstance(answer, NBClusterError) and self._post is not None:
+            self._on_refused(tasks, answer)
         if self._parcels or self._releases or self._waiting:
             self._flush()
 

@@ -155,7 +155,11 @@ class Controller:
 
     def _handle(self, client: ClientId, arrival: Arrival[m.Request]) -> None:
         order = arrival.message
-        match order:
+        match order:  # what comes most often first: cases are tried one by one
+            case c.SubmitCalls():
+                self._calls.submit(client, order, arrival)
+            case c.ReleaseValues(tasks):
+                self._step(inputs.ReleaseCalls(client, tasks))
             case m.Hello():
                 self._welcome(order, arrival)
             case m.Goodbye():
@@ -211,10 +215,6 @@ class Controller:
                 self._answer(arrival, m.Done())
             case m.StopCluster(force):
                 self._stop_ordered(client, force, arrival)
-            case c.SubmitCalls():
-                self._calls.submit(client, order, arrival)
-            case c.ReleaseValues(tasks):
-                self._step(inputs.ReleaseCalls(client, tasks))
             case c.ForgetKey(key):
                 self._order(inputs.ReleaseKey(key), arrival)
             case c.FetchValue():
@@ -340,7 +340,18 @@ class Controller:
         self._calls.settle()
 
     def _perform(self, effect: effects.Effect) -> None:
-        match effect:
+        match effect:  # what comes most often first
+            case (
+                effects.RunCalls()
+                | effects.TellCallsDone()
+                | effects.ForgetPayloads()
+                | effects.ForgetValues()
+                | effects.TakeBackCalls()
+                | effects.StopCalls()
+                | effects.TellCallsBegun()
+                | effects.DropValues()
+            ):
+                self._calls.perform(effect)
             case effects.StartEngine(number, incarnation, spec):
                 self._start_engine(number, incarnation, spec)
             case effects.StopEngine(number, incarnation):
@@ -367,17 +378,6 @@ class Controller:
                 self._picture.show(number, gone=gone)
             case effects.TellAccepted() | effects.TellRefused() | effects.TellEngines():
                 raise AssertionError("answers are given where the order came from")
-            case (
-                effects.RunCalls()
-                | effects.TakeBackCalls()
-                | effects.StopCalls()
-                | effects.TellCallsBegun()
-                | effects.TellCallsDone()
-                | effects.DropValues()
-                | effects.ForgetPayloads()
-                | effects.ForgetValues()
-            ):
-                self._calls.perform(effect)
             case _:
                 assert_never(effect)
 

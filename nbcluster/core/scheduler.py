@@ -102,7 +102,19 @@ class Scheduler:
 
     def _decide(self, input: Input) -> None:
         ledger = self.ledger
-        match input:
+        match input:  # what comes most often first
+            case SubmitCallOrders():
+                calls.submit(ledger, input)
+            case CallsAnswered():
+                calls.answered(ledger, input)
+            case ReleaseCalls(client, tasks):
+                values.release(ledger, client, tasks)
+            case CallsHaveBegun():
+                calls.begun(ledger, input)
+            case CallsGivenBack():
+                calls.given_back(ledger, input)
+            case EngineLends():
+                calls.lends(ledger, input)
             case SubmitTasks():
                 cells.submit(ledger, input)
             case CellReturned():
@@ -131,18 +143,6 @@ class Scheduler:
                 fleet.remove(ledger, input)
             case Restart():
                 fleet.restart(ledger, input)
-            case SubmitCallOrders():
-                calls.submit(ledger, input)
-            case CallsHaveBegun():
-                calls.begun(ledger, input)
-            case CallsAnswered():
-                calls.answered(ledger, input)
-            case CallsGivenBack():
-                calls.given_back(ledger, input)
-            case EngineLends():
-                calls.lends(ledger, input)
-            case ReleaseCalls(client, tasks):
-                values.release(ledger, client, tasks)
             case ReleaseKey(key):
                 values.release_key(ledger, key)
             case _:

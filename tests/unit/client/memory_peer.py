@@ -110,6 +110,14 @@ class MemoryPeer:
                 answer.set_result((m.Done(), ()))
         return answer
 
+    def post_then(self, request: Any, answered: Any, buffers: Sequence[Any] = ()) -> str:
+        def done(future: asyncio.Future[Any]) -> None:
+            error = future.exception()
+            answered(future.result() if error is None else error)
+
+        self.post(request, buffers).add_done_callback(done)
+        return "m1"
+
     async def ask(self, request: Any, kind: type[Any], *, timeout: float | None = None) -> Any:
         return (await self.ask_for_buffers(request, kind, timeout=timeout))[0]
 

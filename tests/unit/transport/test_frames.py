@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from jupyter_client.session import Session
 from msgspec import json
@@ -23,13 +25,24 @@ def test_a_message_comes_as_it_was_sent() -> None:
     assert (message.idents, message.content, message.buffers) == ([b"who"], b'{"a":1}', [b"buffer"])
 
 
-def test_jupyter_client_reads_it_and_we_read_jupyter_client() -> None:
-    session = Session(key=KEY)
-    idents, frames = session.feed_identities(packed())
-    assert session.deserialize(frames)["content"] == {"a": 1}
+@pytest.mark.parametrize("key", [KEY, b"k" * 64, b"longer than a block of the hash " * 3])
+def test_jupyter_client_reads_it_and_we_read_jupyter_client(key: bytes) -> None:
+    session = Session(key=key)
+    idents, frames = session.feed_identities(packed(key))
+    message = session.deserialize(frames)
+    assert message["content"] == {"a": 1}
+    assert abs(datetime.now(UTC) - message["header"]["date"]) < timedelta(seconds=10)
     assert idents == [b"who"]
     theirs = session.serialize(session.msg("kind", {"b": 2}), ident=b"me")
-    assert json.decode(Frames(KEY).unpack(theirs).content) == {"b": 2}
+    assert json.decode(Frames(key).unpack(theirs).content) == {"b": 2}
+
+
+def test_the_date_of_a_header_is_right_to_the_microsecond(monkeypatch: pytest.MonkeyPatch) -> None:
+    sender = Frames(KEY)
+    for at in (1_000_000_000.0, 1_000_000_000.25, 1_000_000_001.000004):
+        monkeypatch.setattr("nbcluster.transport.frames.time.time", lambda at=at: at)
+        date = json.decode(sender.pack("kind", b"{}")[1][2])["date"]
+        assert datetime.fromisoformat(date).timestamp() == pytest.approx(at, abs=1e-6)
 
 
 def test_no_subshell_is_not_written_and_an_odd_one_is_read() -> None:
