@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from nbcluster.core.dispatch import AHEAD_MOST, has_room, is_laden
-from nbcluster.core.model import FINAL, Call, Engine, Task, TaskState, could_call, has, is_up
+from nbcluster.core.eligible import may_run
+from nbcluster.core.model import FINAL, Call, Engine, Task, TaskState, is_up
 from nbcluster.core.scheduler import Scheduler
 from nbcluster.ids import TaskId
 from nbcluster.protocol.outcomes import Returned
@@ -192,12 +193,8 @@ def _check_kinds(scheduler: Scheduler) -> None:
     for key, kind in ledger.kinds.items():
         assert kind.key == key, f"{kind} is kept under {key}"
         assert kind.listed, f"{kind} is kept and not marked so"
-        able = [
-            number
-            for number, engine in scheduler.engines.items()
-            if could_call(engine) and has(engine, kind.resources)
-        ]
-        assert set(kind.engines) <= set(able), f"{kind} may run on engines that cannot: {able} can"
+        able = {number for number, engine in scheduler.engines.items() if may_run(engine, kind)}
+        assert set(kind.engines) == able, f"{kind} is kept for the wrong engines: {able} can run it"
         assert kind.engines or not kind.ready.size, f"{kind} waits for ever"
         assert kind.ready.size == len(list(kind.ready)), f"{kind} is miscounted"
         for number, engine in scheduler.engines.items():

@@ -147,7 +147,7 @@ def withdraw(ledger: Ledger, call: Call, state: TaskState, outcome: CallOutcome)
 
 def draw_consequences(ledger: Ledger) -> None:
     """What engines that came or went, and calls that ended, mean for calls that wait."""
-    if ledger.fleet_changed:
+    if ledger.moved:
         for kind in eligible.refresh(ledger):
             for call in list(kind.ready):
                 why = eligible.why_none(ledger, kind, call.title)

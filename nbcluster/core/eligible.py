@@ -123,12 +123,14 @@ def _drop_unused(ledger: Ledger) -> None:
 
 
 def _engines(ledger: Ledger, kind: Kind) -> dict[EngineNumber, None]:
-    numbers = targets.meant(kind.targets, ledger.engines.values(), LANGUAGE)
-    return {
-        number: None
-        for number in sorted(numbers)
-        if could_call(ledger.engines[number]) and has(ledger.engines[number], kind.resources)
-    }
+    return {number: None for number in sorted(ledger.engines) if may_run(ledger.engines[number], kind)}
+
+
+def may_run(engine: Engine, kind: Kind) -> bool:
+    """Whether an engine may run calls of a kind, now or once it is up."""
+    return (
+        could_call(engine) and has(engine, kind.resources) and targets.means(kind.targets, engine, LANGUAGE)
+    )
 
 
 def current(ledger: Ledger, call: Call) -> Kind:
@@ -145,13 +147,16 @@ def current(ledger: Ledger, call: Call) -> Kind:
 
 
 def refresh(ledger: Ledger) -> list[Kind]:
-    """Find out anew who may run what. Returns the kinds whose calls no engine is left for."""
-    for engine in ledger.engines.values():
-        engine.kinds = []
-    for kind in ledger.kinds.values():
-        kind.engines = _engines(ledger, kind)
-        for number in kind.engines:
-            ledger.engines[number].kinds.append(kind)
+    """Find out anew what engines may run that moved. Returns the kinds whose calls no engine is left for."""
+    for number in ledger.moved:
+        engine = ledger.engines.get(number)
+        kinds = [] if engine is None else [kind for kind in ledger.kinds.values() if may_run(engine, kind)]
+        for kind in ledger.kinds.values():
+            kind.engines.pop(number, None)
+        for kind in kinds:
+            kind.engines[number] = None
+        if engine is not None:
+            engine.kinds = kinds
     return [kind for kind in ledger.kinds.values() if not kind.engines and kind.ready.size]
 
 

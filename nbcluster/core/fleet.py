@@ -77,6 +77,7 @@ def _start_new(ledger: Ledger, n: int, spec: KernelSpecRef) -> tuple[EngineNumbe
         number = next(free)
         engine = Engine(number, ledger.next_incarnation(), spec)
         ledger.engines[number] = engine
+        ledger.moved[number] = None
         ledger.effects.append(StartEngine(number, engine.incarnation, spec))
         ledger.show(engine)
         started.append(number)

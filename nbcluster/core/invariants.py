@@ -27,7 +27,7 @@ def check(scheduler: Scheduler) -> None:
     assert not ledger.effects, f"effects were left behind: {ledger.effects}"
     assert not ledger.failing, f"cells that fail fast were left behind: {ledger.failing}"
     assert not ledger.hungry, f"engines were left hungry: {ledger.hungry}"
-    assert not ledger.fleet_changed, "a change of the fleet was left without consequences"
+    assert not ledger.moved, f"changes of the engines {list(ledger.moved)} were left without consequences"
     check_calls(scheduler)
 
 

@@ -47,8 +47,8 @@ class Ledger:
         """Engines that may have something new to take."""
         self.failing: dict[CellId, str] = {}
         """Cells whose other tasks are to end because one did not succeed, with the reason."""
-        self.fleet_changed = False
-        """Some engine can run other things than before: it came, went, got ready or failed."""
+        self.moved: dict[EngineNumber, None] = {}
+        """Engines that can run other things than before: they came, went, got ready or failed."""
         self._changed: dict[EngineNumber, None] = {}
         self._incarnations = 0
         self._sequence = 0
@@ -98,7 +98,8 @@ class Ledger:
 
     def set_state(self, engine: Engine, state: EngineState, note: str = "") -> None:
         """Move an engine."""
-        self.fleet_changed |= not (is_up(engine) and state in _UP)
+        if not (is_up(engine) and state in _UP):
+            self.moved[engine.number] = None
         engine.state = state
         engine.note = note
         self.hungry.add(engine.number)
@@ -108,7 +109,7 @@ class Ledger:
         """Forget an engine; its number is free again."""
         del self.engines[engine.number]
         self.hungry.discard(engine.number)
-        self.fleet_changed = True
+        self.moved[engine.number] = None
         self.show(engine)
 
     # -- tasks --------------------------------------------------------------------------------

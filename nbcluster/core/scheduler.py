@@ -152,8 +152,8 @@ class Scheduler:
         """Draw the consequences: tasks without hope, cells that fail fast, engines free for the next task."""
         ledger = self.ledger
         calls.draw_consequences(ledger)
-        if ledger.fleet_changed:
-            ledger.fleet_changed = False
+        if ledger.moved:
+            ledger.moved.clear()
             cells.lose_hopeless(ledger)
         if ledger.failing:
             cells.fail_fast(ledger)

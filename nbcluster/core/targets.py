@@ -287,10 +287,11 @@ def matches(targets: Targets, engine: Engine, engines: Iterable[Engine], languag
     return any(engine.number in _match(part, present, language) for part in targets.parts)
 
 
-def meant(targets: Targets, engines: Iterable[Engine], language: str) -> set[EngineNumber]:
-    """Return the numbers of the engines that the targets mean now, whatever their state. Never raises."""
-    present = {engine.number: engine for engine in engines}
-    return {number for part in targets.parts for number in _match(part, present, language)}
+def means(targets: Targets, engine: Engine, language: str) -> bool:
+    """Whether targets mean an engine, whatever its state and whichever others there are. Not for positions."""
+    assert not is_by_position(targets), f"which engines {targets.text!r} means depends on which there are"
+    present = {engine.number: engine}
+    return any(_match(part, present, language) for part in targets.parts)
 
 
 def is_by_position(targets: Targets) -> bool:
