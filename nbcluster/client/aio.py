@@ -15,11 +15,15 @@ from nbcluster.client.cells import CellRun, OutputTaker, Runs
 from nbcluster.client.futures import Future
 from nbcluster.client.options import check_namespaces, namespace_name
 from nbcluster.client.views import AsyncView
+from nbcluster.client.watching import Listener, Watching
+from nbcluster.core.board import Board
 from nbcluster.core.targets import from_python, parse
+from nbcluster.drawing.picture import Picture
 from nbcluster.errors import NBClusterError, UsageError
 from nbcluster.ids import CellId, EngineNumber
 from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
+from nbcluster.protocol.feed import WorkTold
 from nbcluster.transport.frames import Buffer
 
 CommListener = Callable[[m.CommSent, Sequence[Buffer]], None]
@@ -68,6 +72,7 @@ class AsyncCluster(CallingCluster):
         self.calls.has_cells = lambda: self._runs.has_unfinished
         self._comm_listeners: list[CommListener] = []
         self.last: Future | None = None
+        self.watching = Watching(lambda order: self.connection.ask(order, m.Done, timeout=10), self.post_soon)
 
     @property
     def unfinished(self) -> list[Future]:
@@ -202,10 +207,44 @@ class AsyncCluster(CallingCluster):
         )
         return (await self.connection.ask(request, m.KernelReply, timeout=timeout + 10)).content
 
+    # -- views --------------------------------------------------------------------------------
+
+    async def ui(self) -> Picture:
+        """A picture of this client's work and of the engines, as they are now.
+
+        Returns
+        -------
+        Picture
+            Shown as a table and bars in a notebook, as text in a terminal.
+
+        Examples
+        --------
+        >>> print(await cluster.ui())  # doctest: +SKIP
+        fit  1,200 of 10,000 done, 4 running, 8,796 waiting
+        """
+        await self.watching.begin(_ignore)
+        return Picture(await self.watching.end(_ignore))
+
+    async def watch(self, listener: Listener) -> None:
+        """Give each new Board of this client's work to a callback on this loop, at most five a second."""
+        await self.watching.begin(listener)
+
+    async def unwatch(self, listener: Listener) -> Board:
+        """Give it no more; return the Board as it is now."""
+        return await self.watching.end(listener)
+
     # -- comms --------------------------------------------------------------------------------
 
     def on_comm(self, listener: CommListener, take_output: OutputTaker | None = None) -> None:
-        """Have the comm messages of engines given to a callback, on this loop; and output that comms are to show."""
+        """Have the comm messages of engines given to a callback, on this loop; and output that comms are to show.
+
+        Parameters
+        ----------
+        listener : callable
+            Called with (CommSent, buffers).
+        take_output : callable, optional
+            Called with each TaskOutput before its cell gets it; the cell does not when it returns true.
+        """
         self._comm_listeners.append(listener)
         if take_output is not None:
             self._runs.takers.append(take_output)
@@ -246,6 +285,8 @@ class AsyncCluster(CallingCluster):
                 super()._noticed(notice, buffers)
             case c.CallsBegun() | c.CallsDone() | c.CallOutput() | c.CallReport():
                 self.calls.handle(notice)
+            case WorkTold():
+                self.watching.handle(notice)
             case _:
                 assert_never(notice)
 
@@ -253,3 +294,7 @@ class AsyncCluster(CallingCluster):
         super()._has_lost(error)
         self._runs.lose(error)
         self.calls.end(error)
+
+
+def _ignore(board: Board) -> None:
+    """Of a board that is asked for once."""

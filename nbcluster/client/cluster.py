@@ -24,6 +24,9 @@ from nbcluster.client.portal import portal
 from nbcluster.client.records import Table
 from nbcluster.client.submitting import Submitter
 from nbcluster.client.syncviews import Namespace, View
+from nbcluster.client.watching import Listener
+from nbcluster.core.board import Board
+from nbcluster.drawing.picture import Picture
 from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Buffer
@@ -245,11 +248,10 @@ class Cluster:
 
         Examples
         --------
-        >>> future = cluster.submit(pow, 2, 10)
-        >>> future.result()
+        >>> cluster.submit(pow, 2, 10).result()
         1024
         """
-        self._twin.calls.wait_room()  # pickled in this thread; nothing here waits for the I/O thread
+        self._twin.calls.wait_room()  # pickled in this thread
         return self._twin.submission.send(fn, args, kwargs)
 
     def map(
@@ -449,6 +451,18 @@ class Cluster:
         )
         return portal().call(work)
 
+    def ui(self) -> Picture:
+        """A picture of this client's work and of the engines, as they are now. See `AsyncCluster.ui`."""
+        return portal().call(self._twin.ui())
+
+    def watch(self, listener: Listener) -> None:
+        """Give each new Board of this client's work to a callback, on the I/O thread."""
+        portal().call(self._twin.watch(listener))
+
+    def unwatch(self, listener: Listener) -> Board:
+        """Give it no more; return the Board as it is now."""
+        return portal().call(self._twin.unwatch(listener))
+
     def complete(
         self, code: str, cursor_pos: int, targets: Key = "", timeout: float = 0.3, namespace: str = ""
     ) -> dict[str, Any]:
@@ -468,15 +482,7 @@ class Cluster:
         return portal().call(self._twin.inspect(code, cursor_pos, detail_level, targets, timeout, namespace))
 
     def on_comm(self, listener: CommListener, take_output: OutputTaker | None = None) -> None:
-        """Have the comm messages of engines given to a callback, on the I/O thread, and output that it may take.
-
-        Parameters
-        ----------
-        listener : callable
-            Called with (CommSent, buffers).
-        take_output : callable, optional
-            Called with each TaskOutput before its cell gets it; the cell does not when it returns true.
-        """
+        """Have comm messages given to a callback, on the I/O thread. See `AsyncCluster.on_comm`."""
         self._twin.on_comm(listener, take_output)
 
     def send_comm(

@@ -23,7 +23,9 @@ from nbcluster.controller.payloads import HELD_LIMIT, KeptCall, Payloads, Values
 from nbcluster.controller.pool import EnginePool, EngineProcess
 from nbcluster.controller.questions import Questions
 from nbcluster.controller.records import call_row, error_of
+from nbcluster.controller.work import Work
 from nbcluster.core import effects, inputs
+from nbcluster.core.summary import Ended
 from nbcluster.ids import ClientId, Incarnation, TaskId
 from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
@@ -54,15 +56,16 @@ class CallDesk:
 
     Parameters
     ----------
-    clients, pool, history : Clients, EnginePool, History
+    clients, pool, history, work : Clients, EnginePool, History, Work
     step : callable
         Gives the scheduler an input and performs its effects; the second argument is called with the answer, if any.
     """
 
-    def __init__(self, clients: Clients, pool: EnginePool, history: History, step: Step) -> None:
+    def __init__(self, clients: Clients, pool: EnginePool, history: History, work: Work, step: Step) -> None:
         self._clients = clients
         self._pool = pool
         self._history = history
+        self._work = work
         self._step = step
         self._functions = Functions()
         self._payloads = Payloads(self._functions)
@@ -93,9 +96,12 @@ class CallDesk:
 
     def submit(self, client: ClientId, order: c.SubmitCalls, arrival: Arrival[m.Request]) -> None:
         """Take calls; the answer waits while too many bytes wait to be sent."""
+        now = time.time()
+        tallies = self._work.tallies_of(client, order.options)
         specs, rejected = self._payloads.keep(
-            client, self._clients.label(client), order, arrival.buffers, time.time()
+            client, self._clients.label(client), order, arrival.buffers, now, tallies
         )
+        self._work.count(tallies, specs, now)
         if rejected:
             ends = tuple(c.CallDone(task, None, 0, outcome) for task, outcome in rejected)
             self._clients.tell_calls(client, c.CallsDone(ends))
@@ -115,6 +121,7 @@ class CallDesk:
 
         def answer(reply: m.Answer) -> None:
             if isinstance(reply, m.Refused):
+                self._work.uncount(tallies, specs)
                 self._payloads.forget(spec.task for spec in specs)
                 self._clients.send(arrival.ident, reply, arrival.msg_id)
             else:
@@ -231,6 +238,8 @@ class CallDesk:
     def _tell_done(self, effect: effects.TellCallsDone) -> None:
         now = time.time()
         behind = self._clients.is_behind(effect.client)
+        summary = self._work.watched.get(effect.client)
+        ended: list[Ended] = []
         ends = []
         for end in effect.calls:
             result = self._results.pop(end.task, None)
@@ -241,12 +250,20 @@ class CallDesk:
                 row = call_row(end, kept, result, now)
                 if not kept.options.quiet:
                     self._history.add(row)
+                tally = kept.tally
+                if tally is not None:
+                    state, seconds = row[4], row[11] or 0.0
+                    tally.ended(state, seconds, now)
+                    if summary is not None:
+                        ended.append((tally.label, end.engine, state, row[9] or 0.0, seconds, row[13]))
                 if kept.spec.key:
                     self._keyed[end.task] = row
             ends.append(_call_done(end, result, behind=behind))
             if end.task in self._awaited:
                 for tell in self._awaited.pop(end.task):
                     tell(end)
+        if summary is not None:
+            summary.ended(ended, now)
         self._clients.tell_calls(effect.client, c.CallsDone(tuple(ends)))
 
     # -- agents -------------------------------------------------------------------------------
@@ -277,6 +294,7 @@ class CallDesk:
                 if kept is not None and (kept.attempt, kept.incarnation) == (attempt, engine.incarnation):
                     kept.progress = values
                     self._clients.tell(kept.client, c.CallReport(task, engine.number, values))
+                    self._work.reported(kept.client, kept.options.label, engine.number, values, time.time())
             case t.SendMe(task, whole):
                 self._send_on(engine.incarnation, task, whole=whole)
             case t.ValueSent():

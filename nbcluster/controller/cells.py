@@ -23,8 +23,10 @@ from nbcluster.controller.pool import EnginePool, EngineProcess
 from nbcluster.controller.records import error_of, state_of
 from nbcluster.controller.relay import Relay
 from nbcluster.controller.watch import Watch
+from nbcluster.controller.work import Work
 from nbcluster.core import effects, inputs
 from nbcluster.core.model import title
+from nbcluster.core.tallies import Tally
 from nbcluster.ids import ClientId, EngineNumber, TaskId
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Message
@@ -50,6 +52,7 @@ class _Note:
     label: str
     submitted: float
     quiet: bool
+    tally: Tally | None = None
     started: float | None = None
     left: bool = False
     """Its owner has left: nobody is told its end, which is noted all the same."""
@@ -60,7 +63,7 @@ class CellDesk:
 
     Parameters
     ----------
-    clients, pool, relay, history : Clients, EnginePool, Relay, History
+    clients, pool, relay, history, work : Clients, EnginePool, Relay, History, Work
     tell : callable
         Gives the scheduler a fact.
     spawn : callable
@@ -68,12 +71,20 @@ class CellDesk:
     """
 
     def __init__(
-        self, clients: Clients, pool: EnginePool, relay: Relay, history: History, tell: Tell, spawn: Spawn
+        self,
+        clients: Clients,
+        pool: EnginePool,
+        relay: Relay,
+        history: History,
+        work: Work,
+        tell: Tell,
+        spawn: Spawn,
     ) -> None:
         self._clients = clients
         self._pool = pool
         self._relay = relay
         self._history = history
+        self._work = work
         self._tell = tell
         self._spawn = spawn
         self._watch = Watch()
@@ -82,8 +93,11 @@ class CellDesk:
     def accepted(self, client: ClientId, order: m.SubmitCell, tasks: tuple[m.TaskPlace, ...]) -> None:
         """Note cells that wait now."""
         now, label = time.time(), self._clients.label(client)
+        tally = None if order.silent else self._work.tally(client, title(order))
+        if tally is not None:
+            tally.submitted(len(tasks), now)
         for place in tasks:
-            self._notes[place.task] = _Note(client, label, title(order), now, order.silent)
+            self._notes[place.task] = _Note(client, label, title(order), now, order.silent, tally)
 
     def run(self, effect: effects.RunCell, owner: ClientId) -> None:
         """Send a cell to its kernel."""
@@ -129,6 +143,7 @@ class CellDesk:
         if note is None or note.quiet:
             return
         now = time.time()
+        self._work.cell_ended(note.owner, note.tally, engine, outcome, note.started, now)
         self._history.add(
             (
                 task,

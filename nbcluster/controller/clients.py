@@ -146,6 +146,11 @@ class Clients:
         link = self._by_id.get(client)
         return link is not None and link.unread > UNREAD_LIMIT
 
+    def is_silent(self, client: ClientId, now: float, seconds: float) -> bool:
+        """Whether it has said nothing for so long."""
+        link = self._by_id.get(client)
+        return link is not None and now - link.heard > seconds
+
     def when_read(self, client: ClientId, bring: Callable[[], None]) -> None:
         """Call a function at once, or when a client that is behind has read what it was sent."""
         link = self._by_id.get(client)

@@ -20,6 +20,7 @@ from nbcluster.controller.calls import CallDesk
 from nbcluster.controller.cells import CellDesk
 from nbcluster.controller.clients import BEAT_INTERVAL, Clients
 from nbcluster.controller.config import ControllerConfig
+from nbcluster.controller.feed import Feed
 from nbcluster.controller.history import History
 from nbcluster.controller.listing import Listing
 from nbcluster.controller.orders import Refusal, check_cell, check_signal, split_targets
@@ -27,6 +28,7 @@ from nbcluster.controller.pool import EnginePool, EngineProcess
 from nbcluster.controller.relay import Relay
 from nbcluster.controller.status import Picture
 from nbcluster.controller.tasks import TaskChannel
+from nbcluster.controller.work import Work
 from nbcluster.core import effects, inputs
 from nbcluster.core.scheduler import Scheduler
 from nbcluster.core.targets import parse
@@ -35,6 +37,7 @@ from nbcluster.ids import ClientId, EngineNumber, Incarnation, TaskId
 from nbcluster.launchers.base import Supervisor
 from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
+from nbcluster.protocol.feed import WatchWork
 from nbcluster.protocol.tasks import FromEngine
 from nbcluster.transport.frames import Buffer, Message
 from nbcluster.transport.kernel import Channel
@@ -69,9 +72,13 @@ class Controller:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._relay = Relay(self._clients, self._pool)
         self._history = History(Path(config.directory))
-        self._cells = CellDesk(self._clients, self._pool, self._relay, self._history, self._step, self._spawn)
-        self._calls = CallDesk(self._clients, self._pool, self._history, self._step)
+        self._work = Work()
+        self._cells = CellDesk(
+            self._clients, self._pool, self._relay, self._history, self._work, self._step, self._spawn
+        )
+        self._calls = CallDesk(self._clients, self._pool, self._history, self._work, self._step)
         self._picture = Picture(config, self._scheduler, self._pool, self._clients, self._calls)
+        self._feed = Feed(self._work, self._clients, self._picture)
         self._listing = Listing(self._scheduler, self._clients, self._cells, self._calls)
         self._idle_timeout = config.idle_timeout
         self._idle_since = self._loop.time()
@@ -235,6 +242,9 @@ class Controller:
                         arrival.ident, answers, arrival.msg_id, buffers
                     ),
                 )
+            case WatchWork(on):
+                self._feed.watch(client, on=on)
+                self._answer(arrival, m.Done())
             case _:
                 assert_never(order)
 
@@ -253,6 +263,7 @@ class Controller:
         self._relay.forget_client(client)
         self._cells.client_left(client)
         self._calls.client_left(client)
+        self._work.client_left(client)
         self._idle_since = self._loop.time()
         self._step(inputs.ClientLeft(client, goodbye))
         if not len(self._clients) and self._idle_timeout is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from nbcluster.controller.functions import Functions
 from nbcluster.controller.orders import Refusal
+from nbcluster.core.tallies import Tally
 from nbcluster.ids import ClientId, EngineNumber, Incarnation, TaskId
 from nbcluster.protocol.calls import CallOptions, CallSpec, SubmitCalls
 from nbcluster.protocol.outcomes import Rejected
@@ -35,6 +36,8 @@ class KeptCall:
     submitted: float
     nbytes: int
     """Of its arguments."""
+    tally: Tally | None = None
+    """Where it is counted; None for one of nbcluster's own."""
     attempt: int = 0
     engine: EngineNumber | None = None
     incarnation: Incarnation | None = None
@@ -58,9 +61,17 @@ class Payloads:
         return self._calls.get(task)
 
     def keep(
-        self, client: ClientId, owner: str, order: SubmitCalls, buffers: Sequence[Buffer], now: float
+        self,
+        client: ClientId,
+        owner: str,
+        order: SubmitCalls,
+        buffers: Sequence[Buffer],
+        now: float,
+        tallies: Sequence[Tally | None],
     ) -> tuple[list[CallSpec], list[tuple[TaskId, Rejected]]]:
         """Keep calls; return those that can be run, and those that cannot with the reason.
+
+        `tallies` says where calls are counted, by the index of their options.
 
         Raises
         ------
@@ -91,6 +102,7 @@ class Payloads:
                 frames,
                 now,
                 nbytes,
+                tallies[spec.options],
             )
             self._functions.use(spec.function)
             self.nbytes += nbytes + OVERHEAD

@@ -14,9 +14,10 @@ from nbcluster.controller.clients import Clients
 from nbcluster.controller.config import ControllerConfig
 from nbcluster.controller.pool import EnginePool, EngineProcess
 from nbcluster.controller.silence import Silence
-from nbcluster.core.model import Engine, EngineState, Task
+from nbcluster.core.model import Engine, EngineState, Task, title
 from nbcluster.core.scheduler import Scheduler
-from nbcluster.ids import EngineNumber, Incarnation
+from nbcluster.core.summary import EngineNow
+from nbcluster.ids import ClientId, EngineNumber, Incarnation
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.messages import EngineStatus
 from nbcluster.version import __version__
@@ -65,6 +66,28 @@ class Picture:
             self._calls.held_bytes,
         )
 
+    def loads(self, client: ClientId, *, usage: bool) -> list[EngineNow]:
+        """What every engine is at, for a client that watches; `usage` also measures them."""
+        return [
+            self._load(engine, client, usage=usage) for _, engine in sorted(self._scheduler.engines.items())
+        ]
+
+    def _load(self, engine: Engine, client: ClientId, *, usage: bool) -> EngineNow:
+        process = self._pool.by_incarnation.get(engine.incarnation)
+        memory, cpu = 0, 0.0
+        meter = self.meter(process) if usage else None
+        if meter is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                memory, cpu = meter.memory_info().rss, meter.cpu_percent()
+        task = self._scheduler.tasks.get(engine.running) if engine.running is not None else None
+        call = None
+        if task is None:
+            call = next(iter((*engine.suspended.values(), *engine.inflight.values())), None)
+        owner = task.owner if task is not None else call.owner if call is not None else None
+        label = title(task.order) if task is not None else call.title if call is not None else ""
+        _, since = self._running(engine, process)
+        return EngineNow(engine.number, engine.state.value, label, owner == client, since or 0.0, memory, cpu)
+
     def show(self, number: EngineNumber, *, gone: bool) -> None:
         """Tell clients of a change of life; going busy and idle again is asked for, not told."""
         if gone:
@@ -83,7 +106,7 @@ class Picture:
     def _engine(self, number: EngineNumber, *, usage: bool) -> m.EngineStatus:
         engine = self._scheduler.engines[number]
         process = self._pool.by_incarnation.get(engine.incarnation)
-        meter = self._meter(process.pid) if usage and process is not None and process.pid else None
+        meter = self.meter(process) if usage else None
         silent = self._silence.since(process) if process is not None else None
         return engine_status(engine, process, *self._running(engine, process), meter, silent)
 
@@ -98,7 +121,11 @@ class Picture:
         kept = self._calls.kept(call.id)
         return call.title, (kept.started or None) if kept is not None else None
 
-    def _meter(self, pid: int) -> psutil.Process | None:
+    def meter(self, process: EngineProcess | None) -> psutil.Process | None:
+        """What measures an engine; None where it has no process that can be measured."""
+        pid = process.pid if process is not None else None
+        if not pid:
+            return None
         try:
             if pid not in self._meters:
                 self._meters[pid] = psutil.Process(pid)

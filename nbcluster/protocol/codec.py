@@ -19,6 +19,7 @@ from nbcluster.protocol.calls import (
     SubmitCalls,
     ValueBytes,
 )
+from nbcluster.protocol.feed import WorkTold
 from nbcluster.protocol.messages import FromController, Request
 from nbcluster.protocol.tasks import FromEngine, Question, Reply, ToEngine
 
@@ -27,7 +28,7 @@ _bulk_encoder = msgpack.Encoder()
 _requests = json.Decoder(Request)
 _bulk_requests = msgpack.Decoder(SubmitCalls | ReleaseValues | AskEngines)
 _answers = json.Decoder(FromController)
-_bulk_answers = msgpack.Decoder(CallsDone | CallsBegun | CallOutput | ValueBytes | EngineAnswers)
+_bulk_answers = msgpack.Decoder(CallsDone | CallsBegun | CallOutput | ValueBytes | EngineAnswers | WorkTold)
 _to_engine = msgpack.Decoder(ToEngine)
 _from_engine = msgpack.Decoder(FromEngine)
 
@@ -40,6 +41,7 @@ _BULK: tuple[type[Struct], ...] = (
     CallOutput,
     ValueBytes,
     EngineAnswers,
+    WorkTold,
 )
 
 

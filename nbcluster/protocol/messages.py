@@ -30,6 +30,7 @@ from nbcluster.protocol.calls import (
     SubmitCalls,
     ValueBytes,
 )
+from nbcluster.protocol.feed import WatchWork, WorkTold
 from nbcluster.protocol.origin import Origin as Origin
 from nbcluster.protocol.status import ClusterStatus as ClusterStatus
 from nbcluster.protocol.status import EngineStatus as EngineStatus
@@ -294,6 +295,7 @@ Request = (
     | ReadHistory
     | Explain
     | AskEngines
+    | WatchWork
 )
 
 
@@ -447,6 +449,7 @@ Notice = (
     | CallsDone
     | CallOutput
     | CallReport
+    | WorkTold
 )
 
 

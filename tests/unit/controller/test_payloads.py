@@ -31,6 +31,7 @@ def test_arguments_are_kept_until_forgotten_and_every_byte_is_counted() -> None:
         order(spec("a", payload=b"123"), spec("b", sizes=(2, 1)), spec("c", sizes=(4,))),
         [b"xx", b"y", b"zzzz"],
         now=7.0,
+        tallies=[None],
     )
     assert ([call.task for call in taken], rejected) == (["a", "b", "c"], [])
     assert payloads.nbytes == 3 + 3 + 4 + 3 * OVERHEAD
@@ -65,16 +66,16 @@ def test_a_message_that_contradicts_itself_leaves_nothing(
 ) -> None:
     functions = Functions()
     payloads = Payloads(functions)
-    payloads.keep(ME, "", order(spec("known")), [], 0.0)
+    payloads.keep(ME, "", order(spec("known")), [], 0.0, [None])
     before = payloads.nbytes, functions.nbytes, len(payloads)
     with pytest.raises(Refusal, match=why):
-        payloads.keep(ME, "", order(*calls, functions={"g": b"other"}), buffers, 0.0)
+        payloads.keep(ME, "", order(*calls, functions={"g": b"other"}), buffers, 0.0, [None])
     assert (payloads.nbytes, functions.nbytes, len(payloads)) == before
 
 
 def test_a_function_that_is_not_known_rejects_its_call_alone() -> None:
     payloads = Payloads(Functions())
-    taken, [(task, outcome)] = payloads.keep(ME, "", order(spec("a"), spec("b", "g")), [], 0.0)
+    taken, [(task, outcome)] = payloads.keep(ME, "", order(spec("a"), spec("b", "g")), [], 0.0, [None])
     assert ([call.task for call in taken], task) == (["a"], "b")
     assert "'fit'" in outcome.message
 
@@ -82,10 +83,10 @@ def test_a_function_that_is_not_known_rejects_its_call_alone() -> None:
 def test_a_function_lives_as_long_as_a_call_or_the_client_that_sent_it() -> None:
     functions = Functions()
     payloads = Payloads(functions)
-    payloads.keep(ME, "", order(spec("a")), [], 0.0)
+    payloads.keep(ME, "", order(spec("a")), [], 0.0, [None])
     payloads.forget([TaskId("a")])
     assert functions["f"] == b"code"
-    payloads.keep(YOU, "", order(spec("b")), [], 0.0)
+    payloads.keep(YOU, "", order(spec("b")), [], 0.0, [None])
     functions.forget_client(ME)
     functions.forget_client(YOU)
     assert "f" in functions
@@ -101,11 +102,11 @@ def test_what_a_client_sent_long_ago_is_forgotten_by_size_but_never_the_last(
     payloads = Payloads(functions)
     for number in range(5):
         name = f"f{number}"
-        payloads.keep(ME, "", order(spec(name, name), functions={name: b"x" * 40}), [], 0.0)
+        payloads.keep(ME, "", order(spec(name, name), functions={name: b"x" * 40}), [], 0.0, [None])
         if number:
             payloads.forget([TaskId(name)])
     assert [f"f{number}" in functions for number in range(5)] == [True, False, True, True, True]
-    payloads.keep(ME, "", order(spec("big", "big"), functions={"big": b"x" * 1000}), [], 0.0)
+    payloads.keep(ME, "", order(spec("big", "big"), functions={"big": b"x" * 1000}), [], 0.0, [None])
     payloads.forget([TaskId("big")])
     assert "big" in functions
     assert functions.nbytes == 40 * 3 + 1000  # f0 runs, f3 and f4 are young

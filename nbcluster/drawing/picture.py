@@ -1,0 +1,80 @@
+"""A board as a whole: live parts for a widget, one static HTML for a saved notebook, text for a terminal. Pure."""
+
+from __future__ import annotations
+
+from html import escape
+
+from nbcluster.core.board import Board
+from nbcluster.drawing import parts, words
+from nbcluster.drawing.stream import stream
+from nbcluster.drawing.style import CSS
+from nbcluster.drawing.words import Wait
+from nbcluster.protocol.feed import Bar
+
+PARTS = ("head", "bars", "engines", "curves", "errors")
+"""The parts of a live view, from above."""
+
+
+class Picture:
+    """What is shown of a client's work.
+
+    Parameters
+    ----------
+    board : Board
+    wait : Wait, optional
+        What a cell waits for.
+    since : float
+        Epoch seconds of the controller: labels that were done before are left out.
+    """
+
+    def __init__(self, board: Board, wait: Wait | None = None, since: float = 0.0) -> None:
+        self.board = board
+        self.wait = wait
+        self._bars = [bar for bar in board.bars if bar.ended < bar.total or bar.last >= since]
+
+    @property
+    def bars(self) -> list[Bar]:
+        """The bars that are shown."""
+        return list(self._bars)
+
+    def parts(self) -> dict[str, str]:
+        """The parts of a live view as HTML, by name."""
+        board, scope = self.board, self.board.scope
+        return {
+            "head": parts.head(self.wait) if self.wait is not None else "",
+            "bars": parts.bars(self._bars, scope.labels_left_out),
+            "engines": parts.engines(board.engines, scope.engines_left_out),
+            "curves": parts.curves(board.curves, scope.curves_left_out),
+            "errors": parts.errors(board),
+        }
+
+    def html(self) -> str:
+        """One static HTML with SVG, which needs neither JavaScript nor a network."""
+        drawn = self.parts()
+        before = sum(bar.ended for bar in self._bars) - self.board.scope.drawn
+        note = ""
+        tasks = stream(self.board.strips, self.board.scope)
+        if tasks and before > 0:
+            note = f'<p class="nbc-dim nbc-note">{words.counted(before, "task")} ended before that, or never ran</p>'
+        return (
+            f'<style>{CSS}</style><div class="nbc" role="group" aria-label="{escape(self.text().splitlines()[0])}">'
+            f"{drawn['head']}{drawn['bars']}{drawn['curves']}{tasks}{note}{drawn['errors']}</div>"
+        )
+
+    def text(self) -> str:
+        """The same in lines of text."""
+        lines = []
+        if self.wait is not None:
+            lines.append(f"{words.short(self.wait.what)}: {', '.join(words.headline(self.wait))}")
+        drawn, rest = parts.chosen(self._bars)
+        width = max((len(words.short(bar.label)) for bar in drawn), default=0)
+        lines += [f"{words.short(bar.label):<{width}}  {words.progress(bar)}" for bar in drawn]
+        lines += [words.several(rest)] if rest else []
+        return "\n".join(lines) or "nothing was sent yet"
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def __repr__(self) -> str:
+        engines = [words.engine_text(engine) for engine in self.board.engines]
+        return "\n".join([self.text(), *engines])
