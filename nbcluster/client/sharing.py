@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from nbcluster.errors import NBClusterError
 from nbcluster.ids import ClientId, TaskId
+from nbcluster.payload.envelopes import SegmentRef
 from nbcluster.payload.values import Dumped
 from nbcluster.transport.frames import Buffer
 from nbcluster.transport.rendezvous import ConnectionFile
 from nbcluster.transport.segments import NothingShared, SharedDirectory, client_owner
-from nbcluster.transport.sharedmem import Lease, Pool
+from nbcluster.transport.sharedmem import WARM, Lease, Pool
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ class Sharing:
         except (OSError, NBClusterError) as error:
             log.warning("no memory is shared with the cluster %r: %s", file.name, error)
             return
-        self._pool = Pool(directory, client_owner(client))
+        warm = max(WARM, directory.limit // 4)
+        self._pool = Pool(directory, client_owner(client), warm=warm, spares=True)
 
     @property
     def is_on(self) -> bool:
@@ -45,6 +47,10 @@ class Sharing:
         if self._pool is None:
             return None
         return self._pool.share(dumped.payload, [buffer.raw() for buffer in dumped.buffers])
+
+    def reserve(self, nbytes: int) -> tuple[SegmentRef, Lease] | None:
+        """Take shared memory for engines to fill; None when there is none to be had."""
+        return None if self._pool is None else self._pool.reserve(nbytes)
 
     def opened(self, payload: bytes, buffers: Sequence[Buffer]) -> tuple[bytes, Sequence[Buffer]]:
         """Return a pickle and its buffers, mapped where they lie in shared memory. See `SharedDirectory.opened`."""

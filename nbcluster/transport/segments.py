@@ -1,4 +1,4 @@
-"""Files of shared memory as those who read them see them: opened by name, checked, mapped copy-on-write. Fills none.
+"""Files of shared memory as others than their owners see them: opened by name, checked, mapped copy-on-write.
 
 A reader holds a shared lock on the file as long as anything of its mapping lives, and the operating system lets go of
 it however the reader ends. So nobody reports that a mapping is gone: whoever fills the file again takes the exclusive
@@ -12,6 +12,7 @@ import fcntl
 import mmap
 import os
 import re
+import resource
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ from msgspec import DecodeError, Struct, ValidationError, json
 
 from nbcluster.errors import NBClusterError, ValueReleased
 from nbcluster.payload.envelopes import SegmentRef, reference_in
+from nbcluster.transport.filling import write_all
 from nbcluster.transport.frames import Buffer
 
 HEADER = mmap.PAGESIZE
@@ -144,9 +146,29 @@ class SharedDirectory:
             return reference.payload, parts
         return bytes(parts[0]), parts[1:]
 
+    def fill(self, reference: SegmentRef, at: int, part: memoryview) -> None:
+        """Write into a segment whose owner has left it open for that; it is not filled anew in the meantime.
+
+        Raises
+        ------
+        ValueReleased
+            When the owner has given it up.
+        OSError
+            When the file system is full.
+        """
+        if not 0 <= at <= reference.end - part.nbytes:
+            raise NBClusterError(f"{part.nbytes} bytes at {at} are beyond the end of {reference.name}")
+        fd = self._open(reference, os.O_RDWR)
+        try:
+            write_all(fd, part, HEADER + at)
+        finally:
+            os.close(fd)
+
     def _map(self, reference: SegmentRef) -> list[memoryview]:
         fd = self._open(reference)
         try:
+            if is_scarce(fd):
+                return _read(fd, reference)
             mapped = memoryview(mmap.mmap(fd, HEADER + reference.end, access=mmap.ACCESS_COPY))
         except (OSError, ValueError) as error:
             raise NBClusterError(
@@ -159,7 +181,7 @@ class SharedDirectory:
             for offset, length in reference.spans
         ]
 
-    def _open(self, reference: SegmentRef) -> int:
+    def _open(self, reference: SegmentRef, access: int = os.O_RDONLY) -> int:
         """Open and lock a segment that still holds what a reference means."""
         if not _NAME.fullmatch(reference.name):
             raise NBClusterError(
@@ -169,7 +191,7 @@ class SharedDirectory:
         try:
             fd = os.open(
                 reference.name,
-                os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK,
+                access | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK,
                 dir_fd=self._fd,
             )
         except FileNotFoundError:
@@ -197,6 +219,23 @@ class SharedDirectory:
             os.close(fd)
             raise
         return fd
+
+
+def is_scarce(fd: int) -> bool:
+    """Whether three quarters of the files that this process may have open are open, as the newest one tells."""
+    return fd >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4
+
+
+def _read(fd: int, reference: SegmentRef) -> list[memoryview]:
+    """Copy what would be mapped: a mapping takes a descriptor."""
+    whole = memoryview(bytearray(reference.end))
+    at = 0
+    while at < len(whole):
+        came = os.preadv(fd, [whole[at:]], HEADER + at)
+        if not came:
+            raise NBClusterError(f"the shared memory {reference.name} ended before its value did")
+        at += came
+    return [whole[offset : offset + length] for offset, length in reference.spans]
 
 
 class Hold:

@@ -2,7 +2,8 @@
 
 A fresh file costs several times what a warm one does, since the system must find and clear its pages. A file that
 was let go is filled again only when the exclusive lock on it can be had: then no reader has it mapped (see segments).
-It is filled by write(), never through a mapping: on a full file system that fails where a mapping would kill.
+A fresh one is filled by write(), never through a mapping: on a full file system that fails where a mapping would kill.
+A warm one in memory has all its pages, and is filled through a mapping that is kept, which takes half the time.
 """
 
 from __future__ import annotations
@@ -17,16 +18,30 @@ from dataclasses import dataclass
 from itertools import count
 
 from nbcluster.payload.envelopes import SegmentRef, seal
-from nbcluster.transport.segments import HEADER, NONCE, SharedDirectory
+from nbcluster.transport.filling import WarmMap, is_in_memory, write_all
+from nbcluster.transport.segments import HEADER, NONCE, SharedDirectory, is_scarce
+from nbcluster.transport.spares import Spares
 
-SHARED_FROM = 1 << 20
-"""Bytes of a value from which on it is shared; smaller ones travel as bytes: each has a file of its own."""
+SHARED_FROM = 256 << 10
+"""Bytes of a value from which on it is shared; smaller ones travel as bytes, which takes no longer.
+
+Measured by the benchmark `shared_from`: arguments, results and pushes of 256 KiB take less time shared than sent.
+"""
 
 WARM = 1 << 30
 """Bytes of segments without a value that are kept to be filled again, in each process."""
 
-SPARE = 4
+SPARE_FROM = 8 << 20
+"""Bytes of a fresh segment from which on a spare of that size is made ready."""
+
+SPARE_LIFE = 30.0
+"""Seconds that a spare waits to be used."""
+
+LOOSE = 4
 """A segment may be so many times larger than what is put into it."""
+
+_STEP = 64 << 20
+"""Bytes of a spare between which it is looked whether it is still wanted."""
 
 _ALIGNED = 64
 _NOTHING = bytes(NONCE)
@@ -40,6 +55,19 @@ class _Segment:
     """Bytes after the header."""
     adopted: bool = False
     """Whether others may know it by name after it was let go here."""
+    warm: WarmMap | None = None
+    """Through which it is filled again."""
+    hollow: bool = False
+    """Whether some of its pages may not be there yet."""
+    spare: bool = False
+    """Whether it was made ready and has not been used."""
+
+    def close(self) -> None:
+        """Let go of it here."""
+        warm, self.warm = self.warm, None
+        if warm is not None:
+            warm.close()
+        os.close(self.fd)
 
 
 class Lease:
@@ -54,6 +82,10 @@ class Lease:
         """Note that an engine will hold the segment by its name when this is gone."""
         self._segment.adopted = True
 
+    def filled(self) -> None:
+        """Note that others have filled all that was reserved."""
+        self._segment.hollow = False
+
     def __del__(self) -> None:
         # May run at any point of any thread: it takes no lock.
         self._pool.returned.append(self._segment)
@@ -67,10 +99,18 @@ class Pool:
     directory : SharedDirectory
     owner : str
         Begins their names: lower case letters and digits, of this process alone within the cluster.
+    warm : int
+        Bytes without a value that are kept.
+    spares : bool
+        Whether a spare is made ready, on another thread, when a fresh segment had to be filled: who sends one large
+        value to engines soon sends the next, while they still have the first.
     """
 
-    def __init__(self, directory: SharedDirectory, owner: str) -> None:
+    def __init__(
+        self, directory: SharedDirectory, owner: str, *, warm: int | None = None, spares: bool = False
+    ) -> None:
         self.directory = directory
+        self._warm = warm
         self.returned: deque[_Segment] = deque()
         """Let go, oldest first, and perhaps still mapped by readers."""
         self._owner = owner
@@ -79,6 +119,11 @@ class Pool:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._closed = False
+        self._maps = is_in_memory(directory.path)
+        self._filling = threading.Lock()
+        self._spares = (
+            Spares(self._make_spare, self._drop_spare, SPARE_LIFE) if spares and self._maps else None
+        )
 
     @property
     def nbytes(self) -> int:
@@ -105,36 +150,68 @@ class Pool:
             return None
         parts = [memoryview(payload), *buffers] if len(payload) >= SHARED_FROM else list(buffers)
         spans, end = _places(parts)
+        if os.getpid() != self._pid:
+            return None
         with self._lock:
-            if self._closed or os.getpid() != self._pid:
+            if self._closed:
                 return None
             segment = self._take(end) or self._make()
             if segment is None:
                 return None
             nonce = os.urandom(NONCE)
+            places = [(HEADER + at, part) for (at, _), part in zip(spans, parts, strict=True)]
             try:
-                self._room_for(segment, end)
-                _write_all(segment.fd, memoryview(_NOTHING), 0)
-                for (offset, _), part in zip(spans, parts, strict=True):
-                    _write_all(segment.fd, part, HEADER + offset)
-                _write_all(segment.fd, memoryview(nonce), 0)
+                self._fill(segment, end, nonce, places)
+                fcntl.flock(segment.fd, fcntl.LOCK_UN)
             except OSError:  # the file system is full
                 self._discard(segment)
                 return None
-            finally:
-                with suppress(OSError, ValueError):
-                    fcntl.flock(segment.fd, fcntl.LOCK_UN)
-            segment.size = max(segment.size, end)
+            except BaseException:  # Ctrl-C
+                self._discard(segment)
+                raise
+            if segment.size < end:
+                segment.size = end
+                if self._spares is not None and end >= SPARE_FROM:
+                    self._spares.want(end)
         inside = len(parts) > len(buffers)
         reference = SegmentRef(segment.name, nonce, tuple(spans), None if inside else payload)
         return seal(reference), Lease(self, segment, total)
 
+    def reserve(self, nbytes: int) -> tuple[SegmentRef, Lease] | None:
+        """Take a segment for others to fill, who write into it while this keeps its lease (`SharedDirectory.fill`).
+
+        Returns
+        -------
+        tuple of SegmentRef and Lease, or None
+            What the whole of it means, and what keeps it. None when there is no room.
+        """
+        if os.getpid() != self._pid:
+            return None
+        with self._lock:
+            if self._closed:
+                return None
+            segment = self._take(nbytes) or self._make()
+            if segment is None:
+                return None
+            nonce = os.urandom(NONCE)
+            try:
+                self._room_for(segment, nbytes)
+                if segment.size < nbytes:
+                    os.ftruncate(segment.fd, HEADER + nbytes)
+                    segment.size, segment.hollow = nbytes, True
+                write_all(segment.fd, memoryview(nonce), 0)
+                fcntl.flock(segment.fd, fcntl.LOCK_UN)
+            except OSError:
+                self._discard(segment)
+                return None
+        return SegmentRef(segment.name, nonce, ((0, nbytes),), b""), Lease(self, segment, nbytes)
+
     def trim(self) -> None:
         """Let go of what was returned beyond the bound, and of all that could not be used again."""
+        if os.getpid() != self._pid:
+            return
         with self._lock:
-            if os.getpid() != self._pid:
-                return
-            surplus = sum(segment.size for segment in list(self.returned)) - WARM
+            surplus = sum(segment.size for segment in list(self.returned)) - self._most_warm
             for segment in list(self.returned):
                 if surplus <= 0:
                     return
@@ -147,26 +224,77 @@ class Pool:
 
     def close(self) -> None:
         """Fill nothing any more, and unlink what nobody needs; the controller removes the rest in time."""
+        if os.getpid() != self._pid:
+            return
         with self._lock:
-            if os.getpid() != self._pid or self._closed:
+            if self._closed:
                 return
             self._closed = True
+        if self._spares is not None:
+            self._spares.close()
+        with self._filling, self._lock:
             returned = set(self.returned)
             for segment in list(self._all):
                 if segment in returned and _lock(segment):
                     self._discard(segment)
                 else:
-                    os.close(segment.fd)
+                    segment.close()
             self._all.clear()
+
+    @property
+    def _most_warm(self) -> int:
+        return WARM if self._warm is None else self._warm
+
+    def _make_spare(self, size: int) -> _Segment | None:
+        """Make a segment that can be filled at once."""
+        with self._filling:
+            with self._lock:
+                segment = self._make() if not self._closed and self._is_spare_wanted(size) else None
+            if segment is None:
+                return None
+            try:
+                for at in range(0, HEADER + size, _STEP):
+                    if self._closed:
+                        raise OSError("it is not needed any more")
+                    os.posix_fallocate(segment.fd, at, min(_STEP, HEADER + size - at))
+                segment.warm = WarmMap(segment.fd, HEADER + size)
+                segment.warm.enter()
+            except OSError:
+                with self._lock:
+                    self._discard(segment)
+                return None
+            with self._lock:
+                segment.size, segment.spare = size, True
+                self.returned.append(segment)
+            return segment
+
+    def _is_spare_wanted(self, size: int) -> bool:
+        """Whether none is free that was used before, and there is room."""
+        for segment in list(self.returned):
+            if not segment.spare and size <= segment.size <= LOOSE * size and _lock(segment):
+                fcntl.flock(segment.fd, fcntl.LOCK_UN)
+                return False
+        spared = sum(segment.size for segment in self._all if segment.spare)
+        return self._most_warm - spared >= size <= self.directory.limit - self.directory.used
+
+    def _drop_spare(self, segment: _Segment) -> None:
+        with self._lock:
+            if segment.spare and segment in self.returned and not self._closed and _lock(segment):
+                self.returned.remove(segment)
+                self._discard(segment)
 
     def _take(self, size: int) -> _Segment | None:
         """The smallest segment that was let go, is large enough and is mapped by nobody; it is locked then."""
-        fitting = [each for each in list(self.returned) if size <= each.size <= SPARE * size]
+        fitting = [each for each in list(self.returned) if size <= each.size <= LOOSE * size]
         for segment in sorted(fitting, key=lambda each: each.size):
-            if _lock(segment):
-                self.returned.remove(segment)
-                segment.adopted = False
-                return segment
+            if not _lock(segment):
+                continue
+            self.returned.remove(segment)
+            if segment.hollow:
+                self._discard(segment)
+                continue
+            segment.adopted = segment.spare = False
+            return segment
         return None
 
     def _make(self) -> _Segment | None:
@@ -175,8 +303,27 @@ class Pool:
             segment = _Segment(name, self.directory.create(name), 0)
         except OSError:
             return None
+        if is_scarce(segment.fd):
+            self._discard(segment)
+            return None
         self._all.add(segment)
         return segment
+
+    def _fill(
+        self, segment: _Segment, size: int, nonce: bytes, parts: Sequence[tuple[int, memoryview]]
+    ) -> None:
+        self._room_for(segment, size)
+        write_all(segment.fd, memoryview(_NOTHING), 0)
+        if self._maps and segment.size >= size and segment.warm is None and not is_scarce(segment.fd):
+            os.ftruncate(segment.fd, HEADER + segment.size)  # to the end of its last page at most
+            with suppress(OSError):  # too many files are open
+                segment.warm = WarmMap(segment.fd, HEADER + segment.size)
+        for at, part in parts:
+            if segment.warm is not None:
+                segment.warm.write(part, at)
+            else:
+                write_all(segment.fd, part, at)
+        write_all(segment.fd, memoryview(nonce), 0)
 
     def _room_for(self, segment: _Segment, size: int) -> None:
         """Raise OSError when a fresh segment would take more than the cluster may have."""
@@ -199,7 +346,7 @@ class Pool:
     def _discard(self, segment: _Segment) -> None:
         self._all.discard(segment)
         self.directory.unlink(segment.name)
-        os.close(segment.fd)
+        segment.close()
 
 
 def _lock(segment: _Segment) -> bool:
@@ -217,10 +364,3 @@ def _places(parts: Sequence[memoryview]) -> tuple[list[tuple[int, int]], int]:
         spans.append((at, part.nbytes))
         at += -(-part.nbytes // _ALIGNED) * _ALIGNED
     return spans, at
-
-
-def _write_all(fd: int, part: memoryview, at: int) -> None:
-    part = part.cast("B") if part.format != "B" or part.ndim != 1 else part
-    while part:
-        written = os.pwrite(fd, part, at)
-        part, at = part[written:], at + written

@@ -6,9 +6,12 @@ import fcntl
 import gc
 import os
 import pickle
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +19,8 @@ import pytest
 from nbcluster.errors import NBClusterError, NotSerializable, ValueReleased
 from nbcluster.payload.envelopes import SegmentRef, reference_in, seal
 from nbcluster.payload.values import dump_value, load_value
-from nbcluster.transport import segments, shareddirs, sharedmem
+from nbcluster.testing.waiting import wait_until
+from nbcluster.transport import filling, segments, shareddirs, sharedmem
 from nbcluster.transport.segments import HEADER, NothingShared, SharedDirectory, sweep
 from nbcluster.transport.sharedmem import Lease, Pool
 
@@ -39,6 +43,18 @@ def pool(path: Path) -> Iterator[Pool]:
     made = Pool(SharedDirectory(str(path)), "c1")
     yield made
     made.close()
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A directory of segments in memory, that is in use."""
+    if not shareddirs.MEMORY.is_dir():
+        pytest.skip("there is no file system in memory here")
+    with tempfile.TemporaryDirectory(dir=shareddirs.MEMORY, prefix="nbcluster-test-") as top:
+        made = Path(top) / "nbcluster-1-abc"
+        fd = shareddirs.make(made, "/nowhere")
+        yield made
+        os.close(fd)
 
 
 def share(pool: Pool, value: object) -> tuple[bytes, Lease]:
@@ -323,3 +339,180 @@ def test_a_small_or_missing_memory_file_system_is_said_and_replaced(
     assert "missing" in why
     monkeypatch.setenv(shareddirs.PLACE, "off")
     assert shareddirs.choose_place() == (None, "")
+
+
+def test_where_descriptors_are_scarce_values_are_copied_and_nothing_more_is_shared(
+    path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resource
+
+    array = np.arange(ITEMS)
+    envelope, _lease = share(pool, array)
+    mapped = read(path, envelope)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (4, 4))
+    copied = read(path, envelope)
+    assert isinstance(mapped, np.ndarray)
+    assert isinstance(copied, np.ndarray)
+    assert np.array_equal(copied, array)
+    assert copied.flags.writeable
+    del mapped
+    gc.collect()
+    with open(path / "c1-0", "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the copy holds nothing
+    dumped = dump_value(array)
+    assert pool.share(dumped.payload, [buffer.raw() for buffer in dumped.buffers]) is None
+    assert names(path) == ["c1-0"]
+
+
+# -- in memory --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("numpy_is_loaded", [True, False])
+def test_what_has_its_pages_is_filled_through_a_mapping(
+    memory: Path, numpy_is_loaded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = Pool(SharedDirectory(str(memory)), "c1")
+    first = _noise((9 << 20) + 1)  # the end is within a page
+    envelope, lease = share(pool, first)
+    written: list[int] = []
+    monkeypatch.setattr(sharedmem, "write_all", _noting(sharedmem.write_all, written))
+    if not numpy_is_loaded:
+        monkeypatch.setattr(filling, "sys", SimpleNamespace(modules={}))
+    for length in (len(first), len(first) + 60, len(first) - 5):
+        del lease
+        noise = _noise(length)
+        envelope, lease = share(pool, noise)
+        assert np.array_equal(read(memory, envelope), noise)  # type: ignore[arg-type]
+        gc.collect()
+    assert names(memory) == ["c1-0"]
+    assert set(written) == {segments.NONCE}
+    del lease
+    pool.close()
+    assert names(memory) == []
+
+
+def _noise(length: int) -> np.ndarray:
+    return np.frombuffer(bytearray(os.urandom(length)), "u1")
+
+
+def _noting(write: Any, written: list[int]) -> Any:
+    def write_and_note(fd: int, part: memoryview, at: int) -> None:
+        written.append(part.nbytes)
+        write(fd, part, at)
+
+    return write_and_note
+
+
+def test_files_on_a_disk_are_never_filled_through_a_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = Path(tempfile.mkdtemp()) / "mountinfo"
+    here = os.stat(shareddirs.MEMORY).st_dev
+    line = f"1 1 {os.major(here)}:{os.minor(here)} / /x rw shared:1 - {{}} none rw"
+    monkeypatch.setattr(filling, "_MOUNTS", mounts)
+    for kind, is_memory in (("tmpfs", True), ("ext4", False)):
+        mounts.write_text(line.format(kind))
+        assert filling.is_in_memory(str(shareddirs.MEMORY)) is is_memory
+    mounts.unlink()
+    assert not filling.is_in_memory(str(shareddirs.MEMORY))
+
+
+def test_a_spare_is_ready_for_the_next_value_and_goes_when_it_is_not_used(
+    memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharedmem, "SPARE_FROM", 1 << 20)
+    monkeypatch.setattr(sharedmem, "SPARE_LIFE", 1e-3)
+    pool = Pool(SharedDirectory(str(memory)), "c1", spares=True)
+    _first = share(pool, np.full(ITEMS, 1))
+    wait_until(
+        lambda: names(memory) == ["c1-0"] and _made(pool) == 2, 10.0, "the spare to have come and gone"
+    )
+    pool.close()
+    monkeypatch.setattr(sharedmem, "SPARE_LIFE", 60.0)
+    pool = Pool(SharedDirectory(str(memory)), "c2", spares=True)
+    first, _lease = share(pool, np.full(ITEMS, 1))
+    _reader = read(memory, first)
+    wait_until(lambda: len(pool.returned) == 1, 10.0, "the spare")
+    assert (memory / "c2-1").stat().st_blocks * 512 >= 8 * ITEMS
+    second, _lease2 = share(pool, np.full(ITEMS, 2))
+    assert not pool.returned
+    assert int(read(memory, second)[-1]) == 2  # type: ignore[index]
+    assert [name for name in names(memory) if name.startswith("c2")] == ["c2-0", "c2-1"]
+    pool.close()
+
+
+def _made(pool: Pool) -> int:
+    """How many segments were made so far."""
+    return int(repr(pool._numbers).removeprefix("count(").removesuffix(")"))
+
+
+def test_no_spare_is_made_where_one_is_free_or_there_is_no_room(
+    memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharedmem, "SPARE_FROM", 1 << 20)
+    pool = Pool(SharedDirectory(str(memory)), "c1", spares=True, warm=3 << 20)
+    free = share(pool, np.zeros(ITEMS))
+    wait_until(lambda: len(pool.returned) == 1, 10.0, "the spare")
+    _, _used = share(pool, np.zeros(ITEMS))
+    del free
+    assert pool._make_spare(8 * ITEMS) is None  # the first is free
+    _, _again = share(pool, np.zeros(ITEMS))
+    assert pool._make_spare(4 << 20) is None  # more than is kept
+    spare = pool._make_spare(8 * ITEMS)
+    assert spare is not None
+    assert pool._make_spare(8 * ITEMS) is None
+    pool.directory.limit = pool.directory.used
+    pool._drop_spare(spare)
+    assert pool._make_spare(16 * ITEMS) is None
+    pool.close()
+
+
+def test_others_fill_what_was_reserved_part_by_part(memory: Path) -> None:
+    pool = Pool(SharedDirectory(str(memory)), "c1")
+    engine = SharedDirectory(str(memory))
+    halves = [memoryview(os.urandom(3 << 20)) for _ in range(2)]
+    reserved = pool.reserve(6 << 20)
+    assert reserved is not None
+    place, lease = reserved
+    for at, half in enumerate(halves):
+        engine.fill(place, at * (3 << 20), half)
+    lease.filled()
+    _, (joined,) = engine.opened(seal(place))
+    assert bytes(joined) == bytes(halves[0]) + bytes(halves[1])
+    del lease, reserved
+    del joined, _
+    gc.collect()
+    assert pool.reserve(6 << 20) is not None
+    assert names(memory) == ["c1-0"]  # the same again
+    with pytest.raises(ValueReleased):
+        engine.fill(place, 0, halves[0])
+    pool.close()
+
+
+def test_nothing_is_written_beyond_the_end_of_what_was_reserved(memory: Path) -> None:
+    pool = Pool(SharedDirectory(str(memory)), "c1")
+    reserved = pool.reserve(2 << 20)
+    assert reserved is not None
+    for at in (-1, 1, 2 << 20):
+        with pytest.raises(NBClusterError, match="beyond the end"):
+            pool.directory.fill(reserved[0], at, memoryview(bytes(2 << 20)))
+    pool.close()
+
+
+def test_what_was_not_filled_by_all_has_holes_and_is_not_used_again(memory: Path) -> None:
+    pool = Pool(SharedDirectory(str(memory)), "c1")
+    reserved = pool.reserve(8 * ITEMS)
+    assert reserved is not None
+    pool.directory.fill(reserved[0], 0, memoryview(bytes(100)))
+    del reserved
+    _, _lease = share(pool, np.zeros(ITEMS))
+    assert names(memory) == ["c1-1"]
+    pool.close()
+
+
+def test_a_child_of_the_process_fills_nothing(memory: Path) -> None:
+    pool = Pool(SharedDirectory(str(memory)), "c1")
+    pool._lock.acquire()  # as another thread may have it when this one forks
+    pool._pid += 1
+    assert pool.share(b"x" * (2 << 20), ()) is None
+    assert pool.reserve(2 << 20) is None
+    pool.trim()
+    pool.close()
