@@ -18,8 +18,9 @@ from nbcluster.client.packing import unpack_value
 from nbcluster.client.remote import find_future, many
 from nbcluster.client.texts import Texts
 from nbcluster.core.durations import duration
-from nbcluster.errors import EngineErrors, NBClusterError, ResultTooLarge, TaskCancelled
+from nbcluster.errors import EngineErrors, NBClusterError, ResultTooLarge, TaskCancelled, ValueReleased
 from nbcluster.ids import TaskId
+from nbcluster.payload.envelopes import is_envelope
 from nbcluster.payload.sizes import readable
 from nbcluster.protocol import calls as c
 from nbcluster.protocol.outcomes import OutOfTime, Rejected, Returned, Threw, Withdrawn
@@ -212,14 +213,13 @@ class CallFuture(Future):
             end = self._end
             assert end is not None, "it is done, and has not failed"
             self._refuse_too_large(end)
-            if end.payload is not None:
+            if end.payload is not None and not is_envelope(end.payload):
                 value = unpack_value(end.payload, (), self.what)
                 if len(end.payload) >= FREED_FROM:
                     self._end = structs.replace(end, payload=None)
             else:
-                if self._brought is None:
-                    self._brought = self._fetch_here(until)
-                value = unpack_value(*self._brought, self.what)
+                payload, buffers = self._brought or self._mapped() or self._fetch_here(until)
+                value = unpack_value(payload, buffers, self.what)
                 self._brought = None
             # Of two threads that ask at once, the second gets what the first has loaded.
             if self._loaded is _UNLOADED:
@@ -246,10 +246,21 @@ class CallFuture(Future):
             end is not None
             and (limit is None or (isinstance(end.outcome, Returned) and end.outcome.nbytes <= limit))
             and isinstance(end.outcome, Returned)
-            and end.payload is None
+            and (end.payload is None or is_envelope(end.payload))
             and self._loaded is _UNLOADED
             and self._brought is None
         )
+
+    def _mapped(self) -> tuple[bytes, Sequence[Buffer]] | None:
+        """Map a value that lies in shared memory where its end said; None when it has to be asked for."""
+        end = self._end
+        if end is None or end.payload is None or not self._calls.sharing.is_on:
+            return None
+        try:
+            return self._calls.sharing.opened(end.payload, ())
+        except ValueReleased:  # it is on another host, or was moved since
+            self._end = structs.replace(end, payload=None)
+            return None
 
     def _fetch_here(self, until: float | None) -> tuple[bytes, Sequence[Buffer]]:
         self._refuse_wait_on_its_loop()
@@ -271,12 +282,17 @@ class CallFuture(Future):
     def bring_soon(self) -> concurrent.futures.Future[tuple[bytes, Sequence[Buffer]]] | None:
         """Begin to bring a value that is not here; None when there is nothing to bring."""
         if self._bringing is None and self.is_away:
-            self._bringing = self._calls.from_any_thread(self._calls.fetch(self.task))
+            self._brought = self._mapped()
+            if self._brought is None:
+                self._bringing = self._calls.from_any_thread(self._calls.fetch(self.task))
         return self._bringing
 
     async def _bring(self) -> None:
         if self.is_away:
             calls = self._calls
+            self._brought = self._mapped()
+            if self._brought is not None:
+                return
             if asyncio.get_running_loop() is calls.loop:
                 self._brought = await calls.fetch(self.task)
             else:

@@ -325,14 +325,14 @@ class CallDesk:
             awaited = kept is not None and kept.attempt == result.attempt and kept.incarnation == incarnation
             if type(outcome) is Returned:
                 payload = result.payload
-                kept_here = payload is not None and len(payload) <= c.KEPT_BY_CONTROLLER
+                kept_here = outcome.home and payload is not None and len(payload) <= c.KEPT_BY_CONTROLLER
                 if not awaited:
                     if not kept_here and (kept is None or kept.incarnation != incarnation):
                         strays.append(task)
                 elif kept_here and payload is not None:
                     self._values.keep(task, payload)
                 else:
-                    self._values.leave(task, incarnation)
+                    self._values.leave(task, incarnation, None if outcome.home else payload)
             if awaited:
                 self._results[task] = result
             returns.append(inputs.CallReturn(task, result.attempt, outcome, result.seconds, kept_here))

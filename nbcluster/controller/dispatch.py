@@ -109,4 +109,6 @@ class Dispatch:
             return t.Input(place.task, made=place.attempt)
         if place.engine is None:
             return t.Input(place.task, payload=self._values.here(place.task))
-        return t.Input(place.task, here=place.engine == engine)
+        if place.engine == engine:
+            return t.Input(place.task, here=True)
+        return t.Input(place.task, payload=self._values.shared(place.task))

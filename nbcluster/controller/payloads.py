@@ -152,6 +152,7 @@ class Values:
     def __init__(self) -> None:
         self._here: dict[TaskId, bytes] = {}
         self._there: dict[TaskId, Incarnation] = {}
+        self._shared: dict[TaskId, bytes] = {}
         self.nbytes = 0
 
     def keep(self, task: TaskId, payload: bytes) -> None:
@@ -160,10 +161,17 @@ class Values:
         self._here[task] = payload
         self.nbytes += len(payload) + OVERHEAD
 
-    def leave(self, task: TaskId, incarnation: Incarnation) -> None:
-        """Note that a value is on an engine."""
+    def leave(self, task: TaskId, incarnation: Incarnation, envelope: bytes | None = None) -> None:
+        """Note that a value is on an engine, and perhaps what says where it is shared."""
         self.forget((task,))
         self._there[task] = incarnation
+        if envelope is not None:
+            self._shared[task] = envelope
+            self.nbytes += len(envelope) + OVERHEAD
+
+    def shared(self, task: TaskId) -> bytes | None:
+        """What says where a value is shared; it may have been moved since, and others have to be asked then."""
+        return self._shared.get(task)
 
     def here(self, task: TaskId) -> bytes | None:
         """The value, when it is kept here."""
@@ -180,9 +188,15 @@ class Values:
             if payload is not None:
                 self.nbytes -= len(payload) + OVERHEAD
             else:
-                self._there.pop(task, None)
+                self._remove(task)
 
     def lose(self, incarnation: Incarnation) -> None:
         """An engine has gone, and its values with it."""
         for task in [task for task, at in self._there.items() if at == incarnation]:
-            del self._there[task]
+            self._remove(task)
+
+    def _remove(self, task: TaskId) -> None:
+        self._there.pop(task, None)
+        envelope = self._shared.pop(task, None)
+        if envelope is not None:
+            self.nbytes -= len(envelope) + OVERHEAD

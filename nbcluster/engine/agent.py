@@ -137,7 +137,8 @@ class Agent(threading.Thread):
         self._results.append(result)
         value = None
         if isinstance(result.outcome, Returned):
-            value = self._store.get(result.task) if result.payload is None else Kept(result.payload)
+            rides = result.payload if result.outcome.home else None
+            value = self._store.get(result.task) if rides is None else Kept(rides)
         self._queue.ended(call.name, value)
 
     def send_results(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import cloudpickle
 
 from nbcluster.engine import context, lending
+from nbcluster.engine import sharing as shared_memory
 from nbcluster.engine.agent import Agent
 from nbcluster.engine.answers import Answers
 from nbcluster.engine.link import TaskLink
@@ -50,7 +51,8 @@ def start(kernel: Any) -> Agent | None:
     link = TaskLink(url, new_identity(incarnation), kernel.session.key, complain)
     store = Store()
     sharing = Sharing.from_environment(incarnation, complain)
-    queue = CallQueue(shell.interrupts.begin_call, store.get)
+    shared_memory.install(sharing)
+    queue = CallQueue(shell.interrupts.begin_call, store.get, sharing.hold)
     functions = Functions(loader)
     answers = Answers(
         namespaces,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from nbcluster.engine.store import Buffer, Kept
-from nbcluster.errors import NBClusterError
+from nbcluster.errors import NBClusterError, ValueReleased
 from nbcluster.payload.envelopes import reference_in
 from nbcluster.payload.values import Dumped
 from nbcluster.protocol.tasks import SEGMENTS
@@ -41,6 +41,17 @@ class Sharing:
             complain(f"this engine shares no memory: {error}")
             return cls()
 
+    def fill(self, envelope: bytes, at: int, part: memoryview) -> bool:
+        """Write a part of what a client joins into its shared memory; False when that cannot be."""
+        reference = reference_in(envelope)
+        if reference is None or self._directory is None:
+            return False
+        try:
+            self._directory.fill(reference, at, part)
+        except (OSError, ValueReleased):  # it is full; this host is another; the client waits no more
+            return False
+        return True
+
     @property
     def is_on(self) -> bool:
         """Whether references to shared memory mean something here."""
@@ -68,6 +79,15 @@ class Sharing:
             return Kept(payload)
         return Kept(payload, lease=self._directory.hold(reference), shared=reference.nbytes)
 
+    def hold(self, payload: bytes) -> Kept | None:
+        """Return the value that an envelope means, held; None when it means nothing here, or nothing any more."""
+        if self._directory is None:
+            return None
+        try:
+            return self.adopt(payload)
+        except NBClusterError:
+            return None
+
     def send(self, kept: Kept, *, whole: bool) -> tuple[bytes, Sequence[Buffer]]:
         """Return payload and buffers of a value for who asks for it; `whole` for its bytes, wherever they lie."""
         return self.opened(kept.payload, kept.buffers) if whole else (kept.payload, kept.buffers)
@@ -81,3 +101,17 @@ class Sharing:
         """Unlink what nobody needs."""
         if self._pool is not None:
             self._pool.close()
+
+
+_installed = Sharing()
+
+
+def install(sharing: Sharing) -> None:
+    """Make this the shared memory of this process."""
+    global _installed
+    _installed = sharing
+
+
+def current_sharing() -> Sharing:
+    """Return the shared memory of this engine, if it has any."""
+    return _installed

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from nbcluster.protocol.calls import KEPT_BY_CONTROLLER
+
 Buffer = bytes | memoryview
 
 
@@ -27,6 +29,11 @@ class Kept(Struct, frozen=True):
     def nbytes(self) -> int:
         """Bytes of the pickle and its buffers."""
         return self.shared or len(self.payload) + sum(len(buffer) for buffer in self.buffers)
+
+    @property
+    def envelope(self) -> bytes | None:
+        """What can be told in its place; None where it is not shared, or its pickle is long."""
+        return self.payload if self.shared and len(self.payload) <= KEPT_BY_CONTROLLER else None
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from nbcluster.engine.store import Buffer, Kept
+from nbcluster.payload.envelopes import is_envelope
 from nbcluster.protocol.calls import KEPT_BY_CONTROLLER
 from nbcluster.protocol.tasks import CallOrder, CallRef, Input, RunOptions
 
@@ -60,13 +61,19 @@ class CallQueue:
         Called with the name of a call in the same step as that in which it stops being one that waits.
     stored : callable
         Returns the value of a task that this engine keeps, if it does.
+    shared : callable
+        Returns the value that an envelope means, if it means one here.
     """
 
     def __init__(
-        self, begin: Callable[[str], None], stored: Callable[[str], Kept | None] = lambda task: None
+        self,
+        begin: Callable[[str], None],
+        stored: Callable[[str], Kept | None] = lambda task: None,
+        shared: Callable[[bytes], Kept | None] = lambda envelope: None,
     ) -> None:
         self._begin = begin
         self._stored = stored
+        self._shared = shared
         self._open: set[str] = set()  # those that have begun and not ended
         self._recent: OrderedDict[str, Kept] = OrderedDict()
         self._hopeless: list[CallRef] = []
@@ -86,7 +93,7 @@ class CallQueue:
             for call in calls:
                 self._calls[call.name] = call
                 for input in call.order.inputs:
-                    if input.payload is not None or input.here:
+                    if input.here or (input.payload is not None and not is_envelope(input.payload)):
                         continue
                     key = _key(input)
                     coming = self._coming.get(key)
@@ -97,8 +104,10 @@ class CallQueue:
                             break
                         coming = self._coming[key] = _Coming(value=value)
                     elif coming is None:
-                        coming = self._coming[key] = _Coming()
-                        unknown.append(input.task)
+                        value = None if input.payload is None else self._shared(input.payload)
+                        coming = self._coming[key] = _Coming(value=value)
+                        if value is None:
+                            unknown.append(input.task)
                     if call.name not in coming.waiters:
                         coming.waiters[call.name] = call
                         call.lacks += coming.value is None
@@ -163,7 +172,7 @@ class CallQueue:
                 coming.value = value
                 for call in coming.waiters.values():
                     call.lacks -= 1
-            if not value.buffers and len(value.payload) <= KEPT_BY_CONTROLLER:
+            if not value.buffers and not value.shared and len(value.payload) <= KEPT_BY_CONTROLLER:
                 self._recent[name] = value
                 if len(self._recent) > _RECENT:
                     self._recent.popitem(last=False)

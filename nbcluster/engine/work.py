@@ -16,7 +16,7 @@ from nbcluster.engine.sharing import Sharing
 from nbcluster.engine.store import Kept, Store
 from nbcluster.engine.waiting import CallQueue, Waiting
 from nbcluster.errors import ValueReleased
-from nbcluster.payload.envelopes import Pickled
+from nbcluster.payload.envelopes import Pickled, is_envelope
 from nbcluster.payload.errors import dump_exception
 from nbcluster.payload.functions import FunctionLoader, captured_visible
 from nbcluster.payload.modules import MODULES
@@ -115,7 +115,7 @@ class CallWork:
         values: dict[str, Any] = {}
         for input in waiting.order.inputs:
             kept: Kept | str | None
-            if input.payload is not None:
+            if input.payload is not None and not is_envelope(input.payload):
                 kept = Kept(input.payload)
             elif input.here:
                 kept = (
@@ -131,11 +131,11 @@ class CallWork:
         return values
 
     def pack(self, waiting: Waiting, value: Any) -> tuple[CallOutcome, bytes | None]:
-        """Pickle the value; return the outcome, and the bytes that ride home with it."""
+        """Pickle the value; return the outcome, and what rides home with it: the bytes, or where they are shared."""
         if type(value) is Pickled:
             kept = self._sharing.adopt(value.payload)
             self._store.keep(waiting.order.task, kept)
-            return Returned(kept.nbytes, home=False), None
+            return Returned(kept.nbytes, home=False), kept.envelope
         dumped = dump_value(value)
         payload = dumped.payload
         goes_home = not dumped.buffers and len(payload) <= HOME_LIMIT and not waiting.options.keep
@@ -143,7 +143,7 @@ class CallWork:
             return Returned(len(payload)), payload
         kept = self._sharing.keep(dumped)
         self._store.keep(waiting.order.task, kept)  # for calls that take it: the controller only passes it on
-        return Returned(kept.nbytes, home=goes_home), payload if goes_home else None
+        return Returned(kept.nbytes, home=goes_home), payload if goes_home else kept.envelope
 
     def explain(self, waiting: Waiting, error: BaseException) -> CallOutcome:
         """Return the outcome of a call that raised. Raises nothing."""

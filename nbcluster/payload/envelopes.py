@@ -51,6 +51,11 @@ def seal(reference: SegmentRef) -> bytes:
     return MARK + msgpack.encode(reference)
 
 
+def is_envelope(payload: bytes) -> bool:
+    """Whether a payload says where its bytes lie, rather than being them."""
+    return payload.startswith(MARK)
+
+
 def reference_in(payload: bytes) -> SegmentRef | None:
     """Return the reference that a payload is; None for one that is the pickle itself.
 
@@ -59,7 +64,7 @@ def reference_in(payload: bytes) -> SegmentRef | None:
     NotSerializable
         When it is cut off or says what cannot be.
     """
-    if not payload.startswith(MARK):
+    if not is_envelope(payload):
         return None
     try:
         found = _decoder.decode(payload[len(MARK) :])

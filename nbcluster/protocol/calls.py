@@ -232,7 +232,11 @@ class CallDone(Struct, frozen=True, array_like=True, gc=False):
     """Epoch seconds; 0 when it never ran."""
     seconds: float = 0.0
     payload: bytes | None = None
-    """The pickled value, when it rides home with its end (then it has no frames)."""
+    """The pickled value, when it rides home with its end (then it has no frames).
+
+    Otherwise it is the envelope that says where the value lies in shared memory, or None. An envelope may mean nothing
+    any more, or nothing to this client: then the value is asked for.
+    """
     output: bytes = b""
     """What it printed and displayed and was not sent before its end: msgpack of a tuple of OutputPiece."""
 

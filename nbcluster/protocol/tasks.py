@@ -54,6 +54,8 @@ class RunOptions(Struct, frozen=True, array_like=True):
 class Input(Struct, frozen=True, array_like=True, gc=False):
     """A value that a call needs: here (`payload`), in the engine's own store (`here`), or to be asked for by SendMe.
 
+    An envelope in place of the value may mean nothing any more, or nothing on this host: it is asked for then too.
+
     Or it is made by a call that was sent to this engine before (`made`, its attempt). When that makes no value, or is
     not here any more, the call that needs it is given back unasked, by GaveBack.
     """
@@ -160,7 +162,10 @@ class Begun(Struct, frozen=True, tag=True):
 
 
 class CallResult(Struct, frozen=True, array_like=True, gc=False):
-    """How one attempt ended. `payload` is the value when it is at most HOME_LIMIT bytes."""
+    """How one attempt ended. `payload` is the value when it is at most HOME_LIMIT bytes and rides home.
+
+    Otherwise it is the envelope that says where the value lies in shared memory, or None.
+    """
 
     task: TaskId
     attempt: int

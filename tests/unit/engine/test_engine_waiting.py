@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nbcluster.engine.store import Kept, Store
 from nbcluster.engine.waiting import CallQueue, Waiting
+from nbcluster.payload.envelopes import SegmentRef, seal
 from nbcluster.protocol.tasks import CallOrder, CallRef, Input, RunOptions
 
 
@@ -148,3 +149,26 @@ def test_the_store_counts_what_it_keeps() -> None:
     assert store.nbytes == 2
     store.drop(["a", "nobody", "a"])
     assert (store.get("a"), len(store), store.nbytes) == (None, 1, 1)
+
+
+def test_a_value_that_lies_in_shared_memory_is_held_and_one_that_does_not_any_more_is_asked_for() -> None:
+    here, gone = (seal(SegmentRef(name, b"", ((0, 1),), b"")) for name in ("e1-0", "e1-1"))
+    held = Kept(here, lease=object(), shared=1)
+    queue = CallQueue(lambda name: None, shared={here: held, gone: None}.get)
+    call = waiting("a", Input("x", here), Input("y", gone))
+    assert queue.add([call]) == ["y"]
+    assert queue.take() is None
+    queue.came("y", Kept(b"1"))
+    assert queue.take() is call
+    assert queue.inputs_of(call) == {"x": held, "y": Kept(b"1")}
+
+
+def test_shared_memory_is_not_kept_for_calls_that_may_come() -> None:
+    queue = CallQueue(lambda name: None)
+    queue.add([waiting("a"), waiting("b")])
+    for call, value in (("a", Kept(b"envelope", lease=object(), shared=1 << 20)), ("b", Kept(b"small"))):
+        queue.take()
+        queue.ended(f"{call}/1", value)
+    queue.add([waiting("c", Input("b", made=1)), waiting("d", Input("a", made=1))])
+    assert queue.take_hopeless() == (CallRef("d", 1),)
+    assert taken(queue) == ["c/1"]
