@@ -19,6 +19,7 @@ from nbcluster.client.futures import Future
 from nbcluster.client.options import Options, Placement, able_engines, refuse_python, speaks_our_python
 from nbcluster.client.packing import Packed, pack_value, unpack_value
 from nbcluster.client.scatter import split
+from nbcluster.client.sharing import Sharing
 from nbcluster.core.targets import parse
 from nbcluster.engine import operations
 from nbcluster.errors import (
@@ -31,6 +32,8 @@ from nbcluster.errors import (
     UsageError,
 )
 from nbcluster.ids import EngineNumber, Incarnation
+from nbcluster.payload.envelopes import SegmentRef, seal
+from nbcluster.payload.forms import Form
 from nbcluster.payload.functions import plain_call
 from nbcluster.payload.pickling import importable
 from nbcluster.protocol import calls as c
@@ -183,15 +186,37 @@ class OnEach:
         """Bind a part of data to a name on each target, in order; return also the engines."""
         check_name(name)
         numbers = self.numbers()
-        function = self._calls.packer.function(operations.push)
         parts = zip(numbers, split(data, len(numbers), axis), strict=True)
-        label = f"scatter {name}"
-        packed = [(number, self._calls.packer.arguments(({name: part},), {})) for number, part in parts]
+        packer = self._calls.packer
+        packed: dict[int, Packed] = {number: packer.arguments(({name: part},), {}) for number, part in parts}
+        return self._send_each(operations.push, packed, f"scatter {name}"), numbers
+
+    def offer(self, name: str) -> Future:
+        """Read a name, or the `Form` of it where it is a large array."""
+        check_name(name)
+        return self._operate(operations.offer, (name,), f"gather {name}")
+
+    def fill(self, name: str, forms: Mapping[int, Form], place: SegmentRef) -> Future:
+        """Have each engine write its array into a place that was reserved, one behind the other."""
+        packed = {}
+        at = 0
+        for number, form in forms.items():
+            packed[number] = self._calls.packer.arguments((name, form, seal(place), at), {})
+            at += form.nbytes
+        return self._send_each(operations.fill, packed, f"gather {name}")
+
+    @property
+    def sharing(self) -> Sharing:
+        """The shared memory of this client."""
+        return self._calls.sharing
+
+    def _send_each(self, operation: Callable[..., Any], packed: Mapping[int, Packed], label: str) -> Future:
+        function = self._calls.packer.function(operation)
         futures: dict[int, Future] = {
             number: self._calls.send(self._quiet.kind_at(str(number), label, pinned=True), function, each)
-            for number, each in packed
+            for number, each in packed.items()
         }
-        return self._shape(label, futures), numbers
+        return self._shape(label, futures)
 
     def _operate(self, operation: Callable[..., Any], args: tuple[Any, ...], label: str) -> Future:
         return self._send(operation, self._calls.packer.arguments(args, {}), label)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nbcluster.client.collecting import finish
 from nbcluster.client.futures import Future
+from nbcluster.client.gathering import gathering
 from nbcluster.client.namespaces import AsyncNamespace
 from nbcluster.client.oneach import OnEach, about_names
 from nbcluster.client.portal import portal
 from nbcluster.client.records import Name, Table
-from nbcluster.client.scatter import join
 from nbcluster.client.views import AsyncView
 from nbcluster.errors import EngineErrors, NotSerializable
 
@@ -100,8 +101,15 @@ class View:
     def gather(self, name: str, *, timeout: float | None = None) -> Any:
         """Bring the parts of a name here and join them. See `AsyncView.gather`."""
         each, axis = self._twin.where_scattered(name)
-        parts = _finish(each.pull(name), name, timeout)
-        return join([parts] if each.single else list(parts.values()), axis)
+        steps = gathering(each, name, axis)
+        until = None if timeout is None else time.monotonic() + timeout
+        try:
+            future = next(steps)
+            while True:
+                left = None if until is None else max(0.0, until - time.monotonic())
+                future = steps.send(_finish(future, name, left))
+        except StopIteration as end:
+            return end.value
 
     def complete(self, code: str, cursor_pos: int | None = None, timeout: float = 0.3) -> list[str]:
         """Completions of code at a position, as the first target's kernel knows them."""

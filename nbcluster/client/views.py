@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.client.cells import CellRun
 from nbcluster.client.futures import Future, wait_done
+from nbcluster.client.gathering import gathering
 from nbcluster.client.oneach import OnEach, finish_names
-from nbcluster.client.scatter import join
 from nbcluster.errors import UsageError
 from nbcluster.protocol.origin import Origin
 
@@ -196,8 +197,14 @@ class AsyncView:
         list, numpy array, pandas DataFrame or Series
         """
         each, axis = self.where_scattered(name)
-        parts = await finish_names(each.pull(name), name, timeout)
-        return join([parts] if each.single else list(parts.values()), axis)
+        steps = gathering(each, name, axis)
+        try:
+            async with asyncio.timeout(timeout):
+                future = next(steps)
+                while True:
+                    future = steps.send(await finish_names(future, name))
+        except StopIteration as end:
+            return end.value
 
     # -- questions ----------------------------------------------------------------------------
 

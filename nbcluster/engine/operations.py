@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nbcluster.engine.namespaces import current_namespace
+from nbcluster.engine.sharing import current_sharing
+from nbcluster.payload.forms import Form, form_of
+from nbcluster.transport.sharedmem import SHARED_FROM
 
 
 def push(values: Mapping[str, Any], shipped: Mapping[str, str] | None = None) -> None:
@@ -63,6 +66,26 @@ def get(name: str) -> Any:
         When it is not there.
     """
     return current_namespace().names[name]
+
+
+def offer(name: str) -> Any:
+    """Return one variable; where it is a large array, its `Form` alone.
+
+    Raises
+    ------
+    KeyError
+        When it is not there.
+    """
+    value = current_namespace().names[name]
+    return form_of(value, SHARED_FROM) or value
+
+
+def fill(name: str, form: Form, envelope: bytes, at: int) -> bool:
+    """Write an array into the shared memory in which a client joins several; False when that cannot be."""
+    value: Any = current_namespace().names.get(name)
+    if form_of(value, SHARED_FROM) != form:
+        return False
+    return current_sharing().fill(envelope, at, memoryview(value).cast("B"))
 
 
 def delete(names: Iterable[str]) -> None:

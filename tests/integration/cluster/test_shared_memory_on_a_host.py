@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -16,8 +17,9 @@ import psutil
 import pytest
 from msgspec import json, structs
 
-from nbcluster import Cluster
+from nbcluster import AsyncCluster, Cluster
 from nbcluster.cli.leftovers import clean_all
+from nbcluster.client.oneach import OnEach
 from nbcluster.errors import ControllerLost, EngineLost, NBClusterError, UsageError, ValueReleased
 from nbcluster.payload.values import dump_value
 from nbcluster.testing.waiting import wait_until
@@ -159,10 +161,112 @@ def test_arguments_arrive_mapped_and_the_controller_has_none_of_them(shared: Clu
     assert list(shared.map(np.sum, parts, chunksize=20)) == [100_000 * at for at in range(40)]
 
 
+def test_a_result_is_mapped_while_its_engine_cannot_answer(shared: Cluster) -> None:
+    file = file_of(shared)
+    future = shared.options(on=0).submit(ones, ITEMS)
+    assert future.exception(DEADLINE) is None
+    pid = {engine.number: engine.pid for engine in shared.engines}[0]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        result = future.result(DEADLINE)
+        assert shared.options(on=1).submit(np.sum, future).result(DEADLINE) == ITEMS
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert is_mapped(result, file)
+
+
+def test_a_result_that_was_moved_is_asked_for(shared: Cluster) -> None:
+    future = shared.options(on=0).submit(ones, ITEMS)
+    assert future.exception(DEADLINE) is None
+    code = """
+        import gc
+        from nbcluster.engine.store import Kept, Store
+        store = next(each for each in gc.get_objects() if type(each) is Store)
+        sharing = __import__("nbcluster.engine.sharing", fromlist=["sharing"]).current_sharing()
+        for task, kept in list(store._kept.items()):
+            if kept.shared:
+                payload, buffers = sharing.opened(kept.payload)
+                store.keep(task, Kept(payload, tuple(bytes(each) for each in buffers)))
+        del kept, buffers
+    """
+    shared[0].execute(textwrap.dedent(code), check=True)
+    shared.options(on=0).submit(ones, ITEMS).exception(DEADLINE)  # takes the segment
+    assert shared.options(on=1).submit(np.sum, future).result(DEADLINE) == ITEMS
+    assert future.result(DEADLINE).sum() == ITEMS
+
+
 def test_scattered_parts_come_back(shared: Cluster) -> None:
     data = np.arange(4 * ITEMS).reshape(2, -1)
     shared[:].scatter("part", data)
     assert np.array_equal(shared[:].gather("part"), data)
+
+
+def test_arrays_are_gathered_into_one_piece_of_memory(shared: Cluster) -> None:
+    file = file_of(shared)
+    data = np.arange(4 * ITEMS + 1.0).reshape(-1, 1)
+    shared[:].scatter("part", data)
+    shared[1].execute("part += 1", check=True)
+    data[2 * ITEMS + 1 :] += 1
+    gathered = shared[:].gather("part")
+    assert np.array_equal(gathered, data)
+    assert is_mapped(gathered, file)
+    gathered[:] = 0
+    shared[:].execute("part *= 2", check=True)
+    again = shared[:].gather("part")
+    assert np.array_equal(again, 2 * data)
+    assert not gathered.any()
+    files = segments(file)
+    del gathered, again
+    for _ in range(3):
+        assert np.array_equal(shared[:].gather("part"), 2 * data)
+    assert len(segments(file)) <= len(files)
+
+
+def test_an_asynchronous_client_gathers_alike(shared: Cluster) -> None:
+    data = np.arange(2.0 * ITEMS)
+
+    async def story() -> Any:
+        async with await AsyncCluster.connect(shared._twin.calls.address[1]) as cluster:
+            await cluster[:].scatter("part", data)
+            return await cluster[:].gather("part")
+
+    gathered = asyncio.run(story())
+    assert np.array_equal(gathered, data)
+    assert is_mapped(gathered, file_of(shared))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("np.zeros(600_000)", "np.ones(600_000, 'f4')"),  # of two types
+        ("np.zeros(600_000)", "np.ones(3)"),  # one is small
+        ("np.zeros((600, 1000))", "np.ones((1000, 600)).T"),  # one lies otherwise in memory
+        ("np.zeros(600_000)", "[1.0, 2.0]"),  # one is none
+        ("np.zeros(600_000, object)", "np.ones(600_000, object)"),
+    ],
+)
+def test_what_cannot_be_written_in_one_piece_is_joined_here(shared: Cluster, first: str, second: str) -> None:
+    for number, text in enumerate((first, second)):
+        shared[number].execute(f"import numpy as np; odd = {text}", check=True)
+    expected = np.concatenate([eval(first), eval(second)])  # the texts above
+    gathered = shared[:].gather("odd")
+    assert np.array_equal(gathered, expected)
+    assert gathered.dtype == expected.dtype
+
+
+def test_a_variable_that_changes_while_it_is_gathered_is_brought_as_it_is_then(
+    shared: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared[:].scatter("part", np.arange(2.0 * ITEMS))
+    fill = OnEach.fill
+
+    def change_and_fill(each: OnEach, *args: Any) -> Any:
+        shared[1].execute("part = part[:10]", check=True)
+        return fill(each, *args)
+
+    monkeypatch.setattr(OnEach, "fill", change_and_fill)
+    gathered = shared[:].gather("part")
+    assert np.array_equal(gathered, np.arange(ITEMS + 10.0))
 
 
 def test_a_client_of_another_host_gets_bytes(shared: Cluster, tmp_path: Path) -> None:
@@ -314,13 +418,13 @@ def test_a_killed_engine_leaves_no_file_and_readers_go_on(shared: Cluster) -> No
     owned = [name for name in segments(file) if name.startswith("e")]
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not is_alive(pid), DEADLINE, "the engine to be gone")
-    with pytest.raises((ValueReleased, EngineLost)):
-        other.result(DEADLINE)
     assert result.sum() == ITEMS
     shared.wait_for_engines(2, DEADLINE)
-    del result, future, other
+    del result, future
     mine = lambda: {name for name in segments(file) if name in owned and name.startswith(_owner(owned, file))}  # noqa: E731
     wait_until(lambda: not mine(), DEADLINE, "its files to be gone")
+    with pytest.raises((ValueReleased, EngineLost)):
+        other.result(DEADLINE)
 
 
 def _owner(owned: list[str], file: ConnectionFile) -> str:
