@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.measurements import (
     added_engines,
+    arrays_kept,
     arrays_pushed,
     arrays_returned,
     arrays_scattered,
@@ -22,6 +23,7 @@ from benchmarks.measurements import (
     one_engine,
     outstanding,
     printing,
+    shared_from,
     start,
     throughput,
     two_engines,
@@ -51,7 +53,9 @@ MEASUREMENTS: dict[str, Measurement] = {
         cancelled,
         arrays_pushed,
         arrays_returned,
+        arrays_kept,
         arrays_scattered,
+        shared_from,
         dask_array,
         grid_search,
         core,

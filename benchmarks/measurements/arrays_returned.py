@@ -1,4 +1,4 @@
-"""An array of 256 MB that an engine made: brought here, and used on another engine."""
+"""An array of 256 MB that a call made: brought here, and used on another engine. Nobody can change it any more."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(system: System, run_id: str) -> Samples:
 
 MEASUREMENT = Measurement(
     "pull256",
-    "256 MB made on one engine of two, then used on another and brought here",
+    "256 MB that a call made on one engine of two, used on another and brought here: mapped",
     ReturnsArrays,
     run,
     bars=(

@@ -37,6 +37,40 @@ class ReturnsArrays(System, Protocol):
 
 
 @runtime_checkable
+class KeepsArrays(System, Protocol):
+    """A system whose engines keep arrays that they go on changing."""
+
+    def keep(self, items: int) -> None:
+        """Have one engine make an array of so many doubles, in a variable."""
+        ...
+
+    def pull(self) -> Array:
+        """Return it as it is now, here: what the engine does to it later must not show in it."""
+        ...
+
+
+@runtime_checkable
+class SharesOrSends(System, Protocol):
+    """A system that can be told from which size on it shares memory."""
+
+    def share_from(self, nbytes: int) -> None:
+        """Share what has so many bytes, send what has less."""
+        ...
+
+    def use_here(self, array: Array) -> float:
+        """Have an engine look at an array that is sent with the call."""
+        ...
+
+    def return_array(self, items: int) -> Array:
+        """Have an engine make an array and return it."""
+        ...
+
+    def spread(self, array: Array) -> None:
+        """Bring the array to every engine."""
+        ...
+
+
+@runtime_checkable
 class Scatters(System, Protocol):
     """A system that cuts an array into parts, one for each engine, and joins them again."""
 

@@ -122,6 +122,26 @@ class Driver:
     def use_elsewhere(self, made: Any) -> float:
         return self.cluster.options(on=1).submit(work.last, made).result()
 
+    def keep(self, items: int) -> None:
+        self.cluster[0].execute(f"import numpy; kept = numpy.ones({items})", check=True)
+
+    def pull(self) -> Any:
+        return self.cluster[0]["kept"]
+
+    def share_from(self, nbytes: int) -> None:
+        from nbcluster.client import packing
+        from nbcluster.transport import sharedmem
+
+        sharedmem.SHARED_FROM = packing.SHARED_FROM = nbytes
+        there = f"from nbcluster.transport import sharedmem; sharedmem.SHARED_FROM = {nbytes}"
+        self.cluster[:].execute(there, check=True)
+
+    def use_here(self, array: Any) -> float:
+        return self.cluster.options(on=0).submit(work.last, array).result()
+
+    def return_array(self, items: int) -> Any:
+        return self.cluster.options(on=0).submit(work.make, items).result()
+
     def scatter(self, array: Any) -> Any:
         self.cluster[:].scatter("part", array)
         return "part"

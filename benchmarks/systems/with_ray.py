@@ -36,6 +36,10 @@ class Driver:
                 """Return it."""
                 return self.value
 
+            def make(self, items: int) -> None:
+                """Keep an array."""
+                self.value = work.make(items)
+
         self.engine = ray.remote(num_cpus=0)(Engine)
         self.nothing, self.nap, self.spin = map(ray.remote, (work.nothing, work.nap, work.spin))
         self.actors: list[Any] = []
@@ -81,6 +85,12 @@ class Driver:
         reference = self.ray.put(array)
         look = self.ray.remote(work.last)
         self.ray.get([look.remote(reference) for _ in self.actors])
+
+    def keep(self, items: int) -> None:
+        self.ray.get(self.actors[0].make.remote(items))
+
+    def pull(self) -> Any:
+        return self.ray.get(self.actors[0].get.remote())
 
     def make(self, items: int) -> Any:
         made = self.ray.remote(work.make).remote(items)
