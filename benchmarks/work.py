@@ -17,6 +17,21 @@ def square(number: int) -> int:
     return number * number
 
 
+def plus_one(number: int) -> int:
+    """Return the next number: a link of a chain."""
+    return number + 1
+
+
+def add(one: int, other: int) -> int:
+    """Return the sum: a node of a tree."""
+    return one + other
+
+
+def mix(*numbers: int) -> int:
+    """Return a number that depends on all: a node of a graph."""
+    return (sum(numbers) * 31 + 7) % 1_000_003
+
+
 def nap(seconds: float) -> int:
     """Sleep; return the process in which this ran, so that the caller can count and kill."""
     time.sleep(seconds)

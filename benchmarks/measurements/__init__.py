@@ -11,6 +11,7 @@ from benchmarks.measurements import (
     cancelled,
     core,
     dask_array,
+    graphs,
     grid_search,
     idle,
     import_time,
@@ -60,4 +61,4 @@ MEASUREMENTS: dict[str, Measurement] = {
         grid_search,
         core,
     )
-}
+} | {measurement.name: measurement for measurement in (graphs.CHAIN, graphs.TREE, graphs.DAG)}

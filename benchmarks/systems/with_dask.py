@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
+from functools import partial
 from typing import Any
 
 from benchmarks import work
+from benchmarks.systems.graphs import Layers, layered, reduced
 
 
 class Driver:
@@ -106,3 +108,40 @@ class Driver:
 
     def compute_array(self, rows: int, columns: int) -> float:
         return float(work.array_of_chunks(rows, columns).compute(scheduler=self.client))
+
+    graph_ways = ("submit", "get")
+
+    def chain(self, way: str, count: int) -> int:
+        planned = _Planned()
+        submit, last = planned.add if way == "get" else self._submit, 0
+        for _ in range(count):
+            last = submit(work.plus_one, last)
+        return self.client.get(planned.tasks, last) if way == "get" else last.result()
+
+    def tree(self, way: str, numbers: range) -> int:
+        if way == "get":
+            planned = _Planned()
+            return self.client.get(planned.tasks, reduced(partial(planned.add, work.add), numbers))
+        return reduced(partial(self._submit, work.add), numbers).result()
+
+    def dag(self, way: str, layers: Layers) -> list[int]:
+        if way == "get":
+            planned = _Planned()
+            ends = layered(partial(planned.add, work.mix), layers)
+            return list(self.client.get(planned.tasks, ends))
+        return self.client.gather(layered(partial(self._submit, work.mix), layers))
+
+    def _submit(self, *call: Any) -> Any:
+        return self.client.submit(*call, pure=False)
+
+
+class _Planned:
+    """A graph of Dask that is put together task by task."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, Any] = {}
+
+    def add(self, *call: Any) -> str:
+        name = f"task-{len(self.tasks)}"
+        self.tasks[name] = call
+        return name

@@ -7,10 +7,12 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import work
+from benchmarks.systems.graphs import Layers, layered, reduced
 
 
 class Driver:
@@ -151,6 +153,31 @@ class Driver:
 
     def compute_array(self, rows: int, columns: int) -> float:
         return float(work.array_of_chunks(rows, columns).compute(scheduler=self.cluster.get))
+
+    graph_ways = ("submit", "graph")
+
+    def _in_way(self, way: str, make: Any) -> Any:
+        """Submit calls one by one, or all at the end of the block of a graph; return what `make` returns."""
+        if way == "submit":
+            return make(self.cluster.submit)
+        with self.cluster.graph() as graph:
+            return make(graph.submit)
+
+    def chain(self, way: str, count: int) -> int:
+        def links(submit: Any) -> Any:
+            last: Any = 0
+            for _ in range(count):
+                last = submit(work.plus_one, last)
+            return last
+
+        return self._in_way(way, links).result()
+
+    def tree(self, way: str, numbers: range) -> int:
+        return self._in_way(way, lambda submit: reduced(partial(submit, work.add), numbers)).result()
+
+    def dag(self, way: str, layers: Layers) -> list[int]:
+        ends = self._in_way(way, lambda submit: layered(partial(submit, work.mix), layers))
+        return [end.result() for end in ends]
 
     def grid_search(self) -> float:
         with self.cluster.joblib():

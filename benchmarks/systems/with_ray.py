@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import work
+from benchmarks.systems.graphs import Layers, layered, reduced
 
 
 class Driver:
@@ -42,6 +43,7 @@ class Driver:
 
         self.engine = ray.remote(num_cpus=0)(Engine)
         self.nothing, self.nap, self.spin = map(ray.remote, (work.nothing, work.nap, work.spin))
+        self.plus_one, self.plus, self.mix = map(ray.remote, (work.plus_one, work.add, work.mix))
         self.actors: list[Any] = []
         self.add(n)
 
@@ -102,3 +104,17 @@ class Driver:
 
     def use_elsewhere(self, made: Any) -> float:
         return self.ray.get(self.ray.remote(work.last).remote(made))
+
+    graph_ways = ("remote",)
+
+    def chain(self, way: str, count: int) -> int:
+        last: Any = 0
+        for _ in range(count):
+            last = self.plus_one.remote(last)
+        return self.ray.get(last)
+
+    def tree(self, way: str, numbers: range) -> int:
+        return self.ray.get(reduced(self.plus.remote, numbers))
+
+    def dag(self, way: str, layers: Layers) -> list[int]:
+        return self.ray.get(layered(self.mix.remote, layers))
