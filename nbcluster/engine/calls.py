@@ -86,6 +86,7 @@ def start(kernel: Any) -> Agent | None:
         agent.hurry,
         on_sigint,
         agent.lend,
+        kernel.raw_output.take,
     )
     shell.hit_call = runner.take_hit
     lending.lender = runner.nested

@@ -27,6 +27,7 @@ from traitlets import Type
 
 from nbcluster.engine import calls, context, lifeline, namespaces, seams, strays, values
 from nbcluster.engine.gate import Gate
+from nbcluster.engine.outstream import PromptStream, RawOutput
 from nbcluster.engine.parents import ThreadParents
 from nbcluster.engine.session import EngineSession, is_for_main_shell
 from nbcluster.engine.shell import EngineShell
@@ -72,6 +73,7 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
         # silently, and the cell waits for ever.
         self.stdin_socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         ThreadParents[_Cause](_cause, self._under_cause).install()
+        self.raw_output = RawOutput([s for s in (sys.stdout, sys.stderr) if isinstance(s, PromptStream)])
         self.namespaces = namespaces.Namespaces(self.shell)
         namespaces.install(self.namespaces)
 
@@ -266,6 +268,8 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
                     cell_meta=cell_meta,
                     cell_id=cell_id,
                 )
+            if on_main:
+                self.raw_output.take(None)
             outcome = self.shell.take_outcome()
             if reply["status"] == "ok" and (wishes.pull or wishes.want_value):
                 result = None if outcome is None else outcome.result

@@ -135,6 +135,7 @@ class Nested:
     def _run(self, waiting: Waiting) -> None:
         """Run a call, and put everything back to where it was."""
         runner = self._runner
+        runner._take_raw(runner.running)
         outer = runner.running, runner._exposed, runner._task, runner._cancelled
         handler = signal.getsignal(signal.SIGINT)
         aside = runner._work.put_aside()

@@ -78,6 +78,8 @@ class Runner:
         Takes each call and its result when it is over, and sends it soon.
     send : callable
         Sends what `ended` has taken, now.
+    take_raw : callable
+        Has what was written to descriptors until now be of a call, None for the cell that runs.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Runner:
         hurry: Callable[[CallOutput], None],
         on_sigint: Callable[[int, FrameType | None], Any],
         lend: Callable[[RunningCall | None, int], None] = lambda call, level: None,
+        take_raw: Callable[[RunningCall | None], None] = lambda call: None,
     ) -> None:
         self.running: RunningCall | None = None
         """The call that runs now."""
@@ -107,6 +110,7 @@ class Runner:
         self._hurry = hurry
         self._on_sigint = on_sigint
         self._lend = lend
+        self._take_raw = take_raw
         self._scheduled = False
         self._exposed = False
         self._task: asyncio.Task[Any] | None = None
@@ -208,6 +212,7 @@ class Runner:
         seconds = time.perf_counter() - call.clock
         if self._interrupts.end_call():
             self._wait_until_heard()
+        self._take_raw(call)
         self.running = None
         self.stop_names.discard(call.name)
         output = call.output

@@ -10,6 +10,8 @@ To be given up when ipykernel offers a public way:
 - `EXECUTE_SLEEP`: a configurable trait of the kernel, public as configuration, with a private name.
 - `SUBSCRIPTION_STREAM`, `HANDLE_SUBSCRIPTION`: what reads the subscriptions of the iopub socket, and what
   ipykernel does with them. We read along, to know whether anyone listens.
+- `WATCH_PIPE`: what the thread of an output stream runs, which reads what was written to the descriptor (`RAW_PIPE`)
+  and copies it to where the descriptor led before (`RAW_COPY`). Ours can be told to read all, when a call ends.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ CANCELLER = "ipykernel.ipkernel"
 SHOW_TRACEBACK = "_showtraceback"
 SUBSCRIPTION_STREAM = "_xpub_stream"
 HANDLE_SUBSCRIPTION = "_handle_subscription"
+WATCH_PIPE = "_watch_pipe_fd"
+RAW_PIPE = "_fid"
+RAW_COPY = "_original_stdstream_copy"
 
 __all__ = ["CANCELLER", "EXECUTE_SLEEP", "SHOW_TRACEBACK", "TESTED", "hear_subscriptions", "why_untested"]
 

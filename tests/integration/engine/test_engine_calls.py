@@ -449,6 +449,50 @@ def test_what_child_processes_print_belongs_to_the_call(tasks: Any) -> None:
     assert "from a fork\n" in shown
 
 
+def test_what_is_written_to_the_descriptors_in_a_call_is_in_that_call_and_in_no_other(calling: Any) -> None:
+    tasks = calling.tasks
+    tasks.hello()
+    write = defined("def f(n):\n    import os\n    os.write(1, b'%d\\n' % n)\n    os.write(2, b'%d!\\n' % n)")
+    program = defined("def f(n):\n    import subprocess\n    subprocess.run(['echo', f'{n}'])")
+    coroutine = defined("async def f(n):\n    import os\n    os.write(1, b'%d\\n' % n)")
+    given = [(work, (n,), {}) for n, work in enumerate([write] * 100 + [program, coroutine, NOTHING] * 5)]
+    given = [(work, () if work is NOTHING else args, {}) for work, args, _ in given]
+    tasks.run_many(given)
+    results = tasks.results(len(given))
+    for n, ((work, _, _), result) in enumerate(zip(given, results, strict=True)):
+        assert text(result) == ("" if work is NOTHING else f"{n}\n"), n
+        assert text(result, "stderr") == (f"{n}!\n" if work is write else ""), n
+    tasks.nothing_else()
+
+
+def test_what_is_written_to_a_descriptor_in_a_cell_is_in_that_cell(calling: Any) -> None:
+    cells = [calling.start(f"import os; os.write(1, b'{n}\\n'); None") for n in range(30)]
+    for n, cell in enumerate(cells):
+        shown = [m["content"]["text"] for m in calling.published(cell) if m["msg_type"] == "stream"]
+        assert "".join(shown) == f"{n}\n"
+
+
+def test_more_than_a_pipe_holds_is_in_the_call_that_wrote_it(tasks: Any) -> None:
+    code = "def f(n):\n    import subprocess\n    subprocess.run(['seq', f'{n}'])"
+    many, few = tasks.run_many([(defined(code), (50_000,), {}), (defined(code), (1,), {})])
+    results = {result.task: result for result in tasks.results(2)}
+    printed = [m for m, _ in tasks.unread if isinstance(m, Printed) and m.task == many.task]
+    whole = "".join(map(text, [*printed, results[many.task]]))
+    assert whole == "".join(f"{n}\n" for n in range(1, 50_001))
+    assert text(results[few.task]) == "1\n"
+
+
+def test_a_program_that_never_stops_writing_holds_no_call_up(calling: Any) -> None:
+    calling.start("import subprocess; writer = subprocess.Popen(['sh', '-c', 'while :; do echo x; done'])")
+    tasks = calling.tasks
+    tasks.hello()
+    try:
+        tasks.run_many([(DOUBLE, (1,), {})] * 50)
+        assert [value_of(result) for result in tasks.results(50)] == [2] * 50
+    finally:
+        calling.start("writer.kill(); writer.wait()")
+
+
 def test_a_long_call_is_heard_while_it_runs(tasks: Any) -> None:
     code = "def f():\n    import time\n    for n in range(4):\n        print(n)\n        time.sleep(0.3)"
     ref = tasks.run(defined(code))

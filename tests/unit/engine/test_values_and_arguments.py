@@ -9,6 +9,7 @@ import threading
 
 import ipykernel.ipkernel
 import pytest
+from ipykernel.iostream import OutStream
 from ipykernel.kernelbase import Kernel
 from ipykernel.zmqshell import ZMQInteractiveShell
 from msgspec import ValidationError
@@ -85,6 +86,9 @@ def test_the_seams_are_where_they_are_said_to_be() -> None:
     assert Kernel.class_traits()[seams.EXECUTE_SLEEP].metadata.get("config") is True
     assert callable(getattr(ZMQInteractiveShell, seams.SHOW_TRACEBACK))
     assert ipykernel.ipkernel.__name__ == seams.CANCELLER
+    assert callable(getattr(OutStream, seams.WATCH_PIPE))
+    of_streams = {*OutStream.__init__.__code__.co_names, *OutStream._setup_stream_redirects.__code__.co_names}
+    assert {seams.RAW_PIPE, seams.RAW_COPY} <= of_streams
 
 
 def test_an_untested_version_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
