@@ -37,6 +37,7 @@ FREED_FROM = 1_024
 
 _UNLOADED: Any = object()
 _pieces = msgpack.Decoder(tuple[c.OutputPiece, ...])
+_texts_lock = threading.Lock()  # one for all: few calls print, and who asks for it is another thread
 
 
 class CallFuture(Future):
@@ -186,15 +187,16 @@ class CallFuture(Future):
         self._progress = values
 
     def add_output(self, pieces: bytes) -> None:
-        """Note what it printed while it runs."""
-        if self._text is None:
-            self._text = Texts()
-        if pieces:
-            self._text.add(_pieces.decode(pieces))
-        end = self._end
-        if end is not None and end.output:
-            self._text.add(_pieces.decode(end.output))
-            self._end = structs.replace(end, output=b"")
+        """Note what it printed while it runs, or what threads print that it has left behind."""
+        with _texts_lock:
+            if self._text is None:
+                self._text = Texts()
+            end = self._end
+            if end is not None and end.output:
+                self._text.add(_pieces.decode(end.output))
+                self._end = structs.replace(end, output=b"")
+            if pieces:
+                self._text.add(_pieces.decode(pieces))
 
     def _hold(self) -> None:
         self._calls.hold(self)

@@ -42,6 +42,9 @@ FETCH_PATIENCE = 3600.0
 KEPT_FAILURES = 1_000
 """Calls whose error is kept, so that it can be the cause of a DependencyFailed."""
 
+KEPT_ENDED = 10_000
+"""Calls that have ended whose Future and cell still get what threads print that the call has left behind."""
+
 
 class Calls:
     """The calls of one connected client.
@@ -66,6 +69,9 @@ class Calls:
         self._open: dict[TaskId, weakref.ref[CallFuture]] = {}
         self._held: set[CallFuture] = set()
         self._listeners: dict[TaskId, CallListener] = {}
+        self._ended_lately: OrderedDict[TaskId, tuple[weakref.ref[CallFuture], CallListener | None]] = (
+            OrderedDict()
+        )
         self._failures: OrderedDict[TaskId, Exception] = OrderedDict()
         self.direct: Direct | None = None
         """The way of small values to engines of this host, while connected."""
@@ -347,9 +353,13 @@ class Calls:
                     if (future := self._find(begun.task)) is not None:
                         future.begin(begun)
             case c.CallOutput(task, engine, _, output):
-                if (future := self._find(task)) is not None:
+                known, listener = self._ended_lately.get(task) or (
+                    self._open.get(task),
+                    self._listeners.get(task),
+                )
+                if known is not None and (future := known()) is not None:
                     future.add_output(output)
-                if (listener := self._listeners.get(task)) is not None:
+                if listener is not None:
                     listener.take(task, engine, output)
             case c.CallReport(task, _, values):
                 if (future := self._find(task)) is not None:
@@ -368,6 +378,10 @@ class Calls:
         listener = self._listeners.pop(end.task, None)
         if listener is not None and end.output and end.engine is not None:
             listener.take(end.task, end.engine, end.output)
+        if known is not None:
+            self._ended_lately[end.task] = known, listener
+            if len(self._ended_lately) > KEPT_ENDED:
+                self._ended_lately.popitem(last=False)
         if future is not None:
             future.complete(end)
             self._held.discard(future)

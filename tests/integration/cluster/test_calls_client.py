@@ -64,6 +64,32 @@ def test_output_is_complete_when_the_future_is_done(shared: Cluster) -> None:
     assert sorted(future.output.splitlines()) == ["err", "out"]
 
 
+def test_what_threads_print_after_their_call_is_on_its_future(shared: Cluster, tmp_path: Path) -> None:
+    def start(name: str, go: str) -> None:
+        import threading
+        import time
+        from pathlib import Path
+
+        def talk() -> None:
+            while not Path(go).exists():
+                time.sleep(0.01)
+            print("late", name)
+
+        threading.Thread(target=talk).start()
+        print("early", name)
+
+    go = tmp_path / "go"
+    futures = [shared.options(on=0).submit(start, name, str(go)) for name in "ab"]
+    for future in futures:
+        future.result(DEADLINE)
+    other = shared.options(on=0).submit(print, "another call")
+    other.result(DEADLINE)
+    go.touch()
+    until(lambda: all("late" in future.output for future in futures))
+    assert [future.output for future in futures] == [f"early {name}\nlate {name}\n" for name in "ab"]
+    assert other.output == "another call\n"
+
+
 def test_values_go_from_call_to_call(shared: Cluster) -> None:
     first = shared.options(on=0).submit(list, range(3))
     second = shared.options(on=1).submit(lambda here, nest: here + nest["deep"][0], first, {"deep": (first,)})

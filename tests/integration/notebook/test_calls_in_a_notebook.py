@@ -84,6 +84,25 @@ def test_output_after_the_cell_reaches_a_headless_runner_as_an_update(page, worl
     assert displays(page.run("cluster.submit(print).result()")) == []
 
 
+def test_what_a_thread_prints_after_its_call_is_in_the_cell_that_submitted_it(page, world):
+    go = str(world.top / "go")
+    page.run(
+        "def leave(go):\n    import os, threading, time\n    def talk():\n"
+        "        while not os.path.exists(go): time.sleep(0.01)\n        print('late')\n"
+        "    threading.Thread(target=talk).start()\n    print('early')"
+    )
+    cell = page.start(f"left = cluster.options(on=0).submit(leave, {go!r}); left.result()", allow_stdin=True)
+    page.wait_for(lambda: page.is_idle(cell), "the end of the cell")
+    assert page.printed(cell) == "[0] early\n"
+    other = page.start("cluster.options(on=0).submit(print, 'another').result()", allow_stdin=True)
+    page.wait_for(lambda: page.is_idle(other), "the end of another cell")
+    open(go, "w").close()
+    page.wait_for(lambda: "late" in page.printed(cell), "late output in its cell")
+    assert page.printed(cell) == "[0] early\n[0] late\n"
+    assert page.printed(other) == "[0] another\n"
+    assert page.text("print(left.output)") == "early\nlate\n\n"
+
+
 def test_rich_output_and_lines_without_an_end(page):
     page.run(
         "def rich():\n    from IPython.display import display, HTML\n    display(HTML('<b>hi</b>'))\n"

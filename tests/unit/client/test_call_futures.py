@@ -12,10 +12,12 @@ import traceback
 from typing import Any
 
 import pytest
+from msgspec import msgpack, structs
 
-from nbcluster.client import outbox
+from nbcluster.client import calls, outbox
 from nbcluster.client.callfutures import CallFuture
 from nbcluster.client.futures import Future
+from nbcluster.client.listening import listen_here, listener_here
 from nbcluster.client.references import Reference
 from nbcluster.errors import (
     ControllerLost,
@@ -360,6 +362,50 @@ def test_a_future_of_another_cluster_is_no_argument(memory: Any) -> None:
 
 
 # -- what it says -----------------------------------------------------------------------------
+
+
+class Heard:
+    """A cell that shows what its calls print."""
+
+    def __init__(self) -> None:
+        self.came: list[tuple[str, int]] = []
+
+    def take(self, task: str, engine: int, output: bytes) -> None:
+        self.came.append((task, engine))
+
+
+def test_what_a_thread_prints_after_its_call_is_on_the_future_and_in_the_cell(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "KEPT_ENDED", 2)
+    cell = Heard()
+    before = listener_here()
+    listen_here(cell)
+    try:
+        ended = submit(memory, int, 1)
+    finally:
+        listen_here(before)
+    assert ended.result(DEADLINE) == 1
+    other = submit(memory, int, 2)
+    assert other.result(DEADLINE) == 2
+    memory.do(memory.peer.print, ended, "late\n")
+    memory.do(memory.peer.print, ended, "later\n")
+    assert ended.output == "late\nlater\n"
+    assert other.output == ""
+    assert cell.came == [(ended.task, 0)] * 2
+    # It is known for as long as it is among the latest that ended, so that a million calls need no more memory.
+    assert submit(memory, int, 3).result(DEADLINE) == 3
+    memory.do(memory.peer.print, ended, "too late\n")
+    assert ended.output == "late\nlater\n"
+
+
+def test_what_came_with_the_end_is_before_what_came_after_it(memory: Any) -> None:
+    future = submit(memory, int, 1)
+    future.result(DEADLINE)
+    pieces = msgpack.encode((c.OutputPiece("stdout", "in the call\n"),))
+    future._end = structs.replace(future.end, output=pieces)
+    memory.do(memory.peer.print, future, "after it\n")
+    assert future.output == "in the call\nafter it\n"
 
 
 def test_it_says_where_it_is(memory: Any) -> None:
