@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +27,17 @@ class Reading:
         Under which key of `nodes` the value of each alias is.
     uses : dict
         How many nodes need a node.
+    annotations : dict
+        What `dask.annotate` says of keys, by key and name.
+    places : dict
+        In what order Dask would run the keys, aliases too.
     """
 
     nodes: Nodes
     targets: Mapping[Key, Key]
     uses: Mapping[Key, int]
+    annotations: Mapping[Key, Mapping[str, Any]]
+    places: Mapping[Key, int]
 
     def home_of(self, key: Key) -> Key:
         """Return the key in `nodes` whose value that of `key` is."""
@@ -54,7 +60,7 @@ def nested(keys: Any, values: Mapping[Key, Any]) -> Any:
     return values[keys]
 
 
-def read(dsk: Any, wanted: Iterable[Key]) -> Reading:
+def read(dsk: Any, wanted: Iterable[Key], on_start: Callable[[Nodes], object] | None = None) -> Reading:
     """Read what is needed of a graph for the wanted keys.
 
     Parameters
@@ -62,6 +68,9 @@ def read(dsk: Any, wanted: Iterable[Key]) -> Reading:
     dsk : mapping, or what has `__dask_graph__`
         Of tasks as tuples, or of nodes of `dask._task_spec`.
     wanted : iterable of keys
+    on_start : callable, optional
+        Is shown what is needed, task by task, and may put values in the place of tasks. Without it chains of tasks
+        become one.
 
     Raises
     ------
@@ -82,6 +91,7 @@ def read(dsk: Any, wanted: Iterable[Key]) -> Reading:
         raise NotSupported(
             "graphs of Dask need Dask 2025.1 or later here and on the engines: pip install 'dask>=2025.1'"
         ) from error
+    annotations = annotations_of(dsk)
     if not isinstance(dsk, Mapping):
         if not hasattr(dsk, "__dask_graph__"):
             raise UsageError(
@@ -99,7 +109,12 @@ def read(dsk: Any, wanted: Iterable[Key]) -> Reading:
     aliases_of_themselves = given.keys() - graph.keys()  # Dask drops them without a word
     graph = cull(graph, keys)
     _check(graph, keys, aliases_of_themselves)
-    graph = fuse_linear_task_spec(graph, keys)
+    if on_start is not None:
+        on_start(graph)
+        graph = cull(graph, keys)
+    else:
+        apart = {need for key in annotations if key in graph for need in graph[key].dependencies}
+        graph = fuse_linear_task_spec(graph, {*keys, *annotations, *apart})
     targets = {key: _end_of(key, graph) for key, node in graph.items() if isinstance(node, Alias)}
     places = order(graph)
     nodes = {
@@ -109,7 +124,21 @@ def read(dsk: Any, wanted: Iterable[Key]) -> Reading:
     for node in nodes.values():
         for key in node.dependencies:
             uses[targets.get(key, key)] += 1
-    return Reading(nodes, targets, uses)
+    return Reading(nodes, targets, uses, annotations, places)
+
+
+def annotations_of(dsk: Any) -> dict[Key, dict[str, Any]]:
+    """Return what `dask.annotate` says of the keys of a graph, by key and name."""
+    by_key: dict[Key, dict[str, Any]] = {}
+    if hasattr(dsk, "__dask_annotations__"):
+        for name, values in dsk.__dask_annotations__().items():
+            for key, value in values.items():
+                by_key.setdefault(key, {})[name] = value
+    for layer in getattr(dsk, "layers", {}).values():
+        for name, value in (getattr(layer, "annotations", None) or {}).items():
+            for key in layer:
+                by_key.setdefault(key, {})[name] = value(key) if callable(value) else value
+    return by_key
 
 
 def _is_in(key: Key, graph: Nodes) -> bool:
