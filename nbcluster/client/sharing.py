@@ -9,10 +9,14 @@ from nbcluster.errors import NBClusterError
 from nbcluster.ids import ClientId, TaskId
 from nbcluster.payload.envelopes import SegmentRef
 from nbcluster.payload.values import Dumped
+from nbcluster.transport.filling import is_in_memory
 from nbcluster.transport.frames import Buffer
 from nbcluster.transport.rendezvous import ConnectionFile
 from nbcluster.transport.segments import NothingShared, SharedDirectory, client_owner
 from nbcluster.transport.sharedmem import WARM, Lease, Pool
+
+MOST_WARM = 4 << 30
+"""Bytes that a client keeps to be filled again at most, in memory; a quarter of what the cluster may share is less."""
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +38,7 @@ class Sharing:
         except (OSError, NBClusterError) as error:
             log.warning("no memory is shared with the cluster %r: %s", file.name, error)
             return
-        warm = max(WARM, directory.limit // 4)
+        warm = max(WARM, min(MOST_WARM, directory.limit // 4)) if is_in_memory(file.shared) else WARM
         self._pool = Pool(directory, client_owner(client), warm=warm, spares=True)
 
     @property

@@ -154,3 +154,20 @@ def test_small_values_are_here_and_large_ones_where_they_were_made() -> None:
     assert (values.here(here), values.nbytes) == (None, 0)
     values.forget([here, there, lost])
     assert (values.where(here), values.where(there)) == (None, None)
+
+
+def test_what_says_where_a_value_is_shared_is_known_as_long_as_the_value_is_there() -> None:
+    values = Values()
+    one, other = TaskId("one"), TaskId("other")
+    for task, engine in ((one, 1), (other, 2)):
+        values.leave(task, Incarnation(engine), b"envelope")
+    assert values.shared(one) == b"envelope"
+    assert values.here(one) is None
+    assert values.nbytes > 2 * len(b"envelope")
+    values.lose(Incarnation(2))
+    assert values.shared(other) is None
+    values.leave(one, Incarnation(1))  # it ran again, and is not shared
+    assert (values.shared(one), values.where(one), values.nbytes) == (None, 1, 0)
+    values.leave(one, Incarnation(1), b"envelope")
+    values.forget([one])
+    assert (values.shared(one), values.nbytes) == (None, 0)
