@@ -31,6 +31,8 @@ from nbcluster.protocol.outcomes import (
 LOSSES = 3
 """A call that has taken down so many engines is not tried on another."""
 
+_DONE, _GIVEN_UP, _READY, _WAITING = TaskState.DONE, TaskState.GIVEN_UP, TaskState.READY, TaskState.WAITING
+
 
 # -- submitting -------------------------------------------------------------------------------
 
@@ -118,8 +120,7 @@ def wait_again(ledger: Ledger, call: Call) -> None:
 
 
 def _become_ready(call: Call) -> None:
-    assert TaskState.READY in MOVES[call.state], f"call {call.id} cannot go back from {call.state}"
-    call.state = TaskState.READY
+    call.move(_READY)
 
 
 def why_not_there(call: Call, engine: Engine | None) -> CallOutcome | None:
@@ -154,7 +155,7 @@ def draw_consequences(ledger: Ledger) -> None:
                 withdraw(ledger, call, TaskState.FAILED, Rejected("NoEngines", why))
     while ledger.freed or ledger.doomed:
         for call in ledger.freed:
-            if call.state is TaskState.WAITING:
+            if call.state is _WAITING:
                 make_ready(ledger, call)
         ledger.freed.clear()
         doomed, ledger.doomed = ledger.doomed, []
@@ -195,8 +196,10 @@ def answered(ledger: Ledger, fact: CallsAnswered) -> None:
     engine = _speaker(ledger, fact)
     if engine is None:
         return
+    inflight, suspended, learn = engine.inflight, engine.suspended, ledger.means.learn
     for result in fact.results:
-        call = sent_to(engine, result.task)
+        task = result.task
+        call = inflight.get(task) or suspended.get(task)
         if call is None or call.attempt != result.attempt:
             continue
         _leave(ledger, engine, call)
@@ -208,8 +211,8 @@ def answered(ledger: Ledger, fact: CallsAnswered) -> None:
             and _too_early(ledger, engine, call, result)
         ):
             continue
-        if isinstance(outcome, Returned) and call.state is not TaskState.GIVEN_UP:
-            ledger.means.learn(call.order.function, result.seconds)
+        if isinstance(outcome, Returned) and call.state is not _GIVEN_UP:
+            learn(call.order.function, result.seconds)
             values.keep(ledger, call, engine, outcome.nbytes, result.kept_here)
             values.end(ledger, call, TaskState.DONE, outcome)
         else:
@@ -298,24 +301,19 @@ def given_back(ledger: Ledger, fact: CallsGivenBack) -> None:
 def _leave(ledger: Ledger, engine: Engine, call: Call) -> None:
     """Take a call out of what an engine has in flight."""
     inflight = engine.inflight
-    was_suspended = engine.suspended.pop(call.id, None) is not None
-    if not was_suspended:
-        del inflight[call.id]
-    left = len(inflight)
-    if was_suspended:
-        pass  # what was sent for the time of its wait goes on
-    elif left > 1:
+    if inflight.pop(call.id, None) is None:
+        del engine.suspended[call.id]  # what was sent for the time of its wait goes on
+    elif inflight:
         engine.load -= call.expected
-    elif left:
-        engine.load -= call.expected
-        ledger.laden.pop(engine.number, None)
+        if len(inflight) == 1:
+            ledger.laden.pop(engine.number, None)
     else:
         engine.load = 0.0
         engine.alone = False
     if call.kind.alone:
         engine.alone = any(other.kind.alone for other in inflight.values())
         values.clear_timer(ledger, call)
-    if call.state is TaskState.GIVEN_UP:
+    if call.state is _GIVEN_UP:
         engine.stuck -= 1
         if not engine.stuck:
             engine.note = ""

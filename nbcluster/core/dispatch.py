@@ -188,11 +188,11 @@ def has_room(engine: Engine, kind: Kind) -> bool:
     """Whether one call more, of this kind, would not be too much to have in flight."""
     if kind.level <= engine.level:
         return False
-    inflight = len(engine.inflight)
-    if not inflight:
+    if not engine.inflight:
         return True
     if engine.alone or kind.alone:
         return False
+    inflight = len(engine.inflight)
     return inflight < AHEAD or (engine.load < AHEAD_SECONDS and inflight < AHEAD_MOST)
 
 
@@ -200,16 +200,22 @@ def _dispatch(ledger: Ledger) -> None:
     """Send ready calls, the first of all first, each to the engine with the least before it."""
     fed = ledger.fed
     while fed:
-        for kind in [kind for kind in fed if not kind.ready.size]:
-            del fed[kind]
-        if not fed:
+        kind = next(iter(fed)) if len(fed) == 1 else min(_with_some(fed), key=_turn_of, default=None)
+        if kind is None or not kind.ready.size:
+            fed.clear()
             return
-        kind = next(iter(fed)) if len(fed) == 1 else min(fed, key=_turn_of)
         engine = _taker(ledger, kind)
         if engine is None:
             del fed[kind]
         else:
             _serve(ledger, kind, engine, several=len(fed) == 1)
+
+
+def _with_some(fed: dict[Kind, None]) -> list[Kind]:
+    """Take out those that have nothing ready."""
+    for kind in [kind for kind in fed if not kind.ready.size]:
+        del fed[kind]
+    return list(fed)
 
 
 def _turn_of(kind: Kind) -> tuple[int, int, int]:

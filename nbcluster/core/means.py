@@ -18,7 +18,8 @@ class Means:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[float, int]] = {}
+        self._known: dict[str, list[float]] = {}
+        """The mean, and of how many."""
 
     def expected(self, function: str) -> float:
         """Seconds that a call of this function is expected to take."""
@@ -31,11 +32,11 @@ class Means:
         if known is None:
             if len(self._known) >= _LIMIT:
                 del self._known[next(iter(self._known))]
-            self._known[function] = (seconds, 1)
+            self._known[function] = [seconds, 1]
             return
-        mean, count = known
-        count = min(count + 1, _MEMORY)
-        self._known[function] = (mean + (seconds - mean) / count, count)
+        if known[1] < _MEMORY:
+            known[1] += 1
+        known[0] += (seconds - known[0]) / known[1]
 
     def learn_at_least(self, function: str, seconds: float) -> None:
         """A call of this function has taken so long and has not ended."""

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from msgspec import Struct
-
 from nbcluster.core.inputs import CallOrder
 from nbcluster.core.kinds import Kind
 from nbcluster.core.queues import Line
@@ -118,8 +116,9 @@ _LIVE, _STARTUP = -(1 << 66), -(1 << 65)
 """Before every priority that fits a message."""
 
 
-class Call(Struct, eq=False):
-    """One call, from its submission until nobody needs its value. A Struct is made faster than a dataclass."""
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call, from its submission until nobody needs its value."""
 
     id: TaskId
     owner: ClientId

@@ -20,6 +20,8 @@ from nbcluster.protocol.outcomes import (
 _SHORT = 300
 """Characters that are kept of what an exception said."""
 
+_DONE, _RUNNING, _WAITING = TaskState.DONE, TaskState.RUNNING, TaskState.WAITING
+
 
 # -- waiting ----------------------------------------------------------------------------------
 
@@ -27,34 +29,49 @@ _SHORT = 300
 def wait_for_inputs(ledger: Ledger, call: Call) -> Rejected | None:
     """Note what a new call waits for. Returns why it cannot be, if it cannot."""
     order = call.order
-    for name in dict.fromkeys(order.inputs + order.after):
+    sources: list[Call] = []
+    lost: Call | None = None
+    place = 0
+    for name in order.inputs + order.after if order.after else order.inputs:
         source = ledger.calls.get(name)
         if source is None:
             return Rejected("ValueReleased", _never(name))
         if source.outcome is not None and not isinstance(source.outcome, Returned):
             return because_of(ledger, call, source)
-    for name in dict.fromkeys(order.inputs):
-        source = ledger.calls[name]
-        if source.lost:
-            return _lost(source)
-    if order.inputs:
-        call.place = max(ledger.calls[name].place for name in order.inputs)
-    for name in dict.fromkeys(order.inputs):
-        source = ledger.calls[name]
-        if source.users is None:
-            source.users = {}
-        source.users[call.id] = call
-    for name in dict.fromkeys(order.inputs + order.after):
-        source = ledger.calls[name]
-        if source.state is not TaskState.DONE:
-            call.missing += 1
-            if source.waiters is None:
-                source.waiters = []
-            source.waiters.append(call)
-            if source.state is TaskState.RUNNING and source.engine is not None:
-                ledger.engines[source.engine].followers[call.id] = call
-                ledger.hungry.add(source.engine)
+        if len(sources) < len(order.inputs):
+            if source.lost and lost is None:
+                lost = source
+            if source.place > place:
+                place = source.place
+        sources.append(source)
+    if lost is not None:
+        return _lost(lost)
+    call.place = place or call.place
+    _link(ledger, call, sources)
     return None
+
+
+def _link(ledger: Ledger, call: Call, sources: list[Call]) -> None:
+    """Let a call be a user of its inputs, which come first, and wait for all that have not ended."""
+    name, inputs = call.id, len(call.order.inputs)
+    for i, source in enumerate(sources):
+        if i < inputs:
+            if source.users is None:
+                source.users = {name: call}
+            else:
+                source.users[name] = call
+        if source.state is not _DONE:
+            waiters = source.waiters
+            if waiters is None:
+                source.waiters = [call]
+            elif waiters[-1] is call:  # it is named twice
+                continue
+            else:
+                waiters.append(call)
+            call.missing += 1
+            if source.state is _RUNNING and source.engine is not None:
+                ledger.engines[source.engine].followers[name] = call
+                ledger.hungry.add(source.engine)
 
 
 def _never(name: TaskId) -> str:
@@ -140,7 +157,7 @@ def tell(ledger: Ledger, call: Call, outcome: CallOutcome) -> None:
         if isinstance(outcome, Returned):
             for waiter in call.waiters:
                 waiter.missing -= 1
-                if not waiter.missing and waiter.state is TaskState.WAITING:
+                if not waiter.missing and waiter.state is _WAITING:
                     ledger.freed.append(waiter)
         else:
             ledger.doomed += [(waiter, call) for waiter in call.waiters]
@@ -148,10 +165,11 @@ def tell(ledger: Ledger, call: Call, outcome: CallOutcome) -> None:
 
 
 def _let_inputs_go(ledger: Ledger, call: Call) -> None:
+    calls, user = ledger.calls, call.id
     for name in call.order.inputs:
-        source = ledger.calls.get(name)
+        source = calls.get(name)
         if source is not None and source.users is not None:
-            source.users.pop(call.id, None)
+            source.users.pop(user, None)
             if not source.users:
                 source.users = None
                 let_go(ledger, source)
