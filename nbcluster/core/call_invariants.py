@@ -6,7 +6,7 @@ from nbcluster.core.dispatch import AHEAD_MOST, has_room, is_laden
 from nbcluster.core.eligible import may_run
 from nbcluster.core.model import FINAL, Call, Engine, Task, TaskState, is_up
 from nbcluster.core.scheduler import Scheduler
-from nbcluster.ids import TaskId
+from nbcluster.ids import EngineNumber, TaskId
 from nbcluster.protocol.outcomes import Returned
 
 _SENT = (TaskState.RUNNING, TaskState.STOPPING, TaskState.GIVEN_UP)
@@ -22,7 +22,7 @@ def check_calls(scheduler: Scheduler) -> None:
     assert not places, f"calls that are forgotten are still somewhere: {places}"
     for engine in scheduler.engines.values():
         _check_inflight(scheduler, engine)
-        _check_values(scheduler, engine)
+    _check_values(scheduler)
     _check_kinds(scheduler)
     _check_keys(scheduler)
     _check_counts(scheduler)
@@ -171,21 +171,21 @@ def _check_sent(scheduler: Scheduler, engine: Engine, name: str) -> None:
     )
 
 
-def _check_values(scheduler: Scheduler, engine: Engine) -> None:
-    there = {
-        call.id
-        for call in scheduler.calls.values()
-        if call.state is TaskState.DONE and not call.kept and not call.lost and call.engine == engine.number
-    }
-    assert set(engine.values) == there, (
-        f"engine {engine.number} has the values {list(engine.values)}, not {there}"
-    )
+def _check_values(scheduler: Scheduler) -> None:
+    values: dict[EngineNumber, set[TaskId]] = {}
     for call in scheduler.calls.values():
         if call.state is TaskState.DONE and not call.kept and not call.lost:
-            assert call.engine in scheduler.engines, f"the value of {call.id} lies on no engine"
+            assert call.engine is not None, f"the value of {call.id} lies on no engine"
+            values.setdefault(call.engine, set()).add(call.id)
         assert call.state is not TaskState.DONE or isinstance(call.outcome, Returned), (
             f"{call.id} is not done"
         )
+    for number, engine in scheduler.engines.items():
+        there = values.pop(number, set())
+        assert set(engine.values) == there, (
+            f"engine {number} has the values {list(engine.values)}, not {there}"
+        )
+    assert not values, f"values lie on engines that there are not: {values}"
 
 
 def _check_kinds(scheduler: Scheduler) -> None:
@@ -197,12 +197,14 @@ def _check_kinds(scheduler: Scheduler) -> None:
         assert set(kind.engines) == able, f"{kind} is kept for the wrong engines: {able} can run it"
         assert kind.engines or not kind.ready.size, f"{kind} waits for ever"
         assert kind.ready.size == len(list(kind.ready)), f"{kind} is miscounted"
+        offered = {number for _, number in kind.offers()}
         for number, engine in scheduler.engines.items():
             assert (kind in engine.kinds) == (number in kind.engines), f"{kind} is not indexed on {number}"
             if engine.accepts and number in kind.engines and has_room(engine, kind):
-                offered = any(other == number for _, other in kind.offers())
                 held_back = number in ledger.held_back
-                assert offered or held_back, f"engine {number} can take of {kind} and cannot be found"
+                assert number in offered or held_back, (
+                    f"engine {number} can take of {kind} and cannot be found"
+                )
         for client, line in kind.ready.lines.items():
             order = [(-call.order.options.priority, call.place) for call in line]
             assert order == sorted(order), f"{kind} is out of order for {client}: {order}"

@@ -54,7 +54,7 @@ class CallStories:
     def submit_calls(self, *orders: CallOrder, client: str = "ann") -> Self:
         """Submit calls in one message."""
         for order in orders:
-            self.world.enter(order.task, ClientId(client))
+            self.world.enter(order, ClientId(client))
         self.step(SubmitCallOrders(ClientId(client), orders))
         return self
 

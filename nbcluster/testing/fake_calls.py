@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from nbcluster.core.effects import CallBegin, CallEnd, CallRun
+from nbcluster.core.inputs import CallOrder
 from nbcluster.ids import ClientId, EngineNumber, Incarnation, TaskId
-from nbcluster.protocol.outcomes import CallOutcome
+from nbcluster.protocol.messages import KernelSpecRef
+from nbcluster.protocol.outcomes import CallOutcome, Returned
 from nbcluster.protocol.tasks import CallRef
 
 
@@ -96,6 +98,8 @@ class CallWorld:
     ----------
     owners : dict of TaskId to ClientId
         Every call that was submitted.
+    orders : dict of TaskId to CallOrder
+        What was submitted.
     outcomes : dict of TaskId to CallOutcome
         What the owners were told.
     sent : list of (EngineNumber, Incarnation, CallRun)
@@ -106,14 +110,16 @@ class CallWorld:
 
     def __init__(self) -> None:
         self.owners: dict[TaskId, ClientId] = {}
+        self.orders: dict[TaskId, CallOrder] = {}
         self.outcomes: dict[TaskId, CallOutcome] = {}
         self.sent: list[tuple[EngineNumber, Incarnation, CallRun]] = []
         self.payloads: set[TaskId] = set()
         self.known: set[TaskId] = set()
 
-    def enter(self, task: TaskId, client: ClientId) -> None:
+    def enter(self, order: CallOrder, client: ClientId) -> None:
         """A client submits a call."""
-        self.owners[task] = client
+        task = order.task
+        self.owners[task], self.orders[task] = client, order
         self.payloads.add(task)
         self.known.add(task)
 
@@ -128,6 +134,23 @@ class CallWorld:
                 continue
             kept = self.known if place.engine is None else values[place.engine]
             assert place.task in kept, f"{run} takes {place}, which is not there"
+
+    def check_place(self, run: CallRun, number: EngineNumber, spec: KernelSpecRef) -> None:
+        """A call is sent where it may run."""
+        order = self.orders[run.task]
+        wanted = order.options.targets
+        assert spec.kernel in ("", "python3"), f"{run} was sent to {spec}, which runs no functions"
+        for name, amount in order.options.resources.items():
+            assert spec.resources.get(name, 0.0) >= amount, f"{run} needs {amount} of {name}, and {spec} came"
+        if wanted.isalpha() and wanted != "any":
+            assert wanted in spec.tags, f"{run} is for engines called {wanted!r}, not for {spec}"
+        elif wanted.replace(",", "").isdigit():
+            assert str(number) in wanted.split(","), f"{run} is for the engines {wanted}, not for {number}"
+
+    def check_after(self, run: CallRun) -> None:
+        """A call is sent when what it comes after has returned."""
+        for name in self.orders[run.task].after:
+            assert isinstance(self.outcomes.get(name), Returned), f"{run} comes before {name} has returned"
 
     def hear_of_begin(self, client: ClientId, begin: CallBegin) -> None:
         """A client is told that its call runs."""

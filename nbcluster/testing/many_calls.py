@@ -33,6 +33,9 @@ from nbcluster.protocol.messages import KernelSpecRef
 from nbcluster.protocol.outcomes import Returned
 from nbcluster.protocol.tasks import CallRef
 
+_TREE = 31
+"""Calls of one tree."""
+
 _SLICE = 0.01
 """Virtual seconds that an engine runs calls for before it sends their results."""
 
@@ -45,6 +48,8 @@ class ManyCalls:
     engines : int
     seconds : float
         Virtual seconds that each call takes.
+    trees : bool
+        Whether the calls are binary trees of 31, each of which takes the values of two others.
 
     Attributes
     ----------
@@ -58,13 +63,14 @@ class ManyCalls:
         The most calls that the scheduler ever remembered.
     """
 
-    def __init__(self, engines: int, seconds: float) -> None:
+    def __init__(self, engines: int, seconds: float, trees: bool = False) -> None:
         self.scheduler = Scheduler()
         self.now = 0.0
         self.done = 0
         self.ran: dict[EngineNumber, int] = {}
         self.largest = 0
         self._seconds = seconds
+        self._trees = trees
         self._queues: dict[EngineNumber, deque[CallRun]] = {}
         self._lives: dict[EngineNumber, Incarnation] = {}
         self._events: list[tuple[float, int, EngineNumber, Incarnation]] = []
@@ -83,12 +89,15 @@ class ManyCalls:
             while submitted < calls and submitted - self.done + batch <= outstanding:
                 names = [TaskId(f"ann-{submitted + i}") for i in range(min(batch, calls - submitted))]
                 submitted += len(names)
-                orders = tuple(CallOrder(name, options, "f") for name in names)
+                orders = tuple(
+                    CallOrder(name, options, "f", inputs=self._inputs(names, i))
+                    for i, name in enumerate(names)
+                )
                 self._step(SubmitCallOrders(ClientId("ann"), orders))
             self._turn()
             if deaths and self.done >= until_death:
                 deaths, until_death = deaths - 1, self.done + between
-                number = max(self._queues, key=lambda number: len(self._queues[number]))
+                number = max(self._queues, key=self._victim)
                 self._step(EngineDied(number, self._lives[number], self.now, "killed by SIGKILL"))
             self.largest = max(self.largest, len(self.scheduler.calls))
             if len(self._ended) >= batch or self.done == calls:
@@ -98,6 +107,19 @@ class ManyCalls:
             if steps % 2000 == 0:
                 check(self.scheduler)
         check(self.scheduler)
+
+    def _victim(self, number: EngineNumber) -> tuple[bool, int]:
+        """Sorts engines by how much is lost with them; no call is to take down several."""
+        queue = self._queues[number]
+        return bool(queue) and queue[0].attempt == 1, len(queue)
+
+    def _inputs(self, names: list[TaskId], i: int) -> tuple[TaskId, ...]:
+        """In each 31 of a batch 16 leaves come first, then 8 calls that take two of them each, 4, 2 and the root."""
+        place = i % _TREE - (_TREE + 1) // 2
+        if not self._trees or place < 0:
+            return ()
+        first = i - i % _TREE + 2 * place
+        return names[first], names[first + 1]
 
     def size(self) -> int:
         """Bytes of everything that the scheduler refers to, but for code."""

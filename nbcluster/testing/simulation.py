@@ -63,7 +63,7 @@ class FakeEngine:
     """A process as the scheduler may know it: up or not, asked to end or not, at one cell or none."""
 
     incarnation: Incarnation
-    kernel: str
+    spec: KernelSpecRef
     is_ready: bool = False
     is_asked_to_end: bool = False
     run: RunCell | None = None
@@ -111,9 +111,11 @@ class Simulation(CallStories):
 
     def step(self, input: Input) -> list[Effect]:
         """Tell the scheduler anything, and perform what it answers."""
-        effects = self.scheduler.step(input)
+        effects, sent = self.scheduler.step(input), len(self.world.sent)
         for effect in effects:
             self._perform(effect)
+        for _, _, run in self.world.sent[sent:]:
+            self.world.check_after(run)
         check(self.scheduler)
         self.unseen += effects
         return effects
@@ -141,8 +143,8 @@ class Simulation(CallStories):
         """An engine answers for the first time."""
         process = self.processes[EngineNumber(number)]
         process.is_ready = True
-        language = LANGUAGES.get(process.kernel, process.kernel)
-        kernel = process.kernel or "python3"
+        language = LANGUAGES.get(process.spec.kernel, process.spec.kernel)
+        kernel = process.spec.kernel or "python3"
         can_call = language == "python"
         self.step(EngineReady(EngineNumber(number), process.incarnation, language, kernel, "here", can_call))
         return self
@@ -249,7 +251,7 @@ class Simulation(CallStories):
                 assert number not in self.processes, f"engine {number} was started while it lives"
                 assert incarnation > self._last_incarnation, f"incarnation {incarnation} was used before"
                 self._last_incarnation = incarnation
-                self.processes[number] = FakeEngine(incarnation, spec.kernel)
+                self.processes[number] = FakeEngine(incarnation, spec)
             case StopEngine(number, incarnation):
                 process = self._process(number, incarnation)
                 assert not process.is_asked_to_end, f"engine {number} was asked to end twice"
@@ -327,6 +329,7 @@ class Simulation(CallStories):
         assert not process.is_asked_to_end, f"{effect} for an engine that is asked to end: {process}"
         assert process.run is None, f"{effect} for an engine that runs {process.run}"
         for run in effect.calls:
+            self.world.check_place(run, effect.engine, process.spec)
             self.world.check_run(
                 run, {n: other.calls.values for n, other in self.processes.items()}, process.calls
             )

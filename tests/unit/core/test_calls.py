@@ -38,6 +38,7 @@ from nbcluster.core.inputs import (
 )
 from nbcluster.errors import BY_NAME
 from nbcluster.protocol.calls import CallOptions
+from nbcluster.protocol.messages import KernelSpecRef
 from nbcluster.protocol.outcomes import EngineGone, OutOfTime, Returned, Threw, Withdrawn
 from nbcluster.protocol.tasks import CallRef
 from nbcluster.testing.simulation import Simulation
@@ -498,7 +499,7 @@ def test_pinned_calls_end_with_their_removed_or_failed_engine_or_one_that_cannot
     sim.call("w", targets="0", pinned=True, after=("p",)).step(Remove((0,)))
     assert isinstance(sim.world.outcomes["p"], EngineGone)
     sim.lose(1).call("q", targets="1", pinned=True).call("x", after=("q",))
-    sim.processes[1].kernel = "bash"
+    sim.processes[1].spec = KernelSpecRef("bash")
     sim.ready(1)
     assert sim.world.outcomes["q"].error == "NotSupported"
     assert sim.world.outcomes["x"].error == "DependencyFailed"
