@@ -9,6 +9,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+
+# signal's own looks for what it returns among the members of an enum, which takes a tenth of a short call.
+from _signal import getsignal  # type: ignore[import-not-found]  # it has no stub
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from types import CodeType, CoroutineType, FrameType
@@ -165,7 +168,7 @@ class Runner:
         order = waiting.order
         call = RunningCall(waiting.name, order.task, order.attempt, waiting.options, self._hurry)
         self.running = call
-        if signal.getsignal(signal.SIGINT) is not self._on_sigint:
+        if getsignal(signal.SIGINT) is not self._on_sigint:
             signal.signal(signal.SIGINT, self._on_sigint)
         inside = self.nested.fresh_context() or copy_context()
         try:

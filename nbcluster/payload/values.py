@@ -161,6 +161,8 @@ class ArgumentDumper:
             not kwargs or all(type(value) in ATOMS for value in kwargs.values())
         ):
             return Dumped(pickle.dumps((args, kwargs), 5))
+        if not kwargs and (dumped := self._dump_given(args)) is not None:
+            return dumped
         try:
             return self._dump((args, kwargs))
         except Exception as error:
@@ -170,6 +172,26 @@ class ArgumentDumper:
                 except Exception as reason:
                     raise not_serializable(value, name, reason, self._dump) from reason
             raise not_serializable(args, "the arguments", error, self._dump) from error
+
+    def _dump_given(self, args: tuple[Any, ...]) -> Dumped | None:
+        """Return arguments that are Futures and atoms alone, as those of most calls of graphs; None for others.
+
+        The places of Futures stand behind the arguments: so neither side needs a pickler that asks of each object.
+        """
+        rest = list(args)
+        places: list[tuple[int, str]] = []
+        for at, value in enumerate(args):
+            if type(value) in ATOMS:
+                continue
+            if not isinstance(value, self._futures):
+                return None
+            try:
+                places.append((at, self._task_of(value)))
+            except NBClusterError:
+                return None  # it is said with the name of the argument
+            rest[at] = None
+        inputs = tuple(dict.fromkeys(task for _, task in places))
+        return Dumped(pickle.dumps((tuple(rest), {}, tuple(places)), 5), (), inputs)
 
     def dump_one(self, value: Any, what: str) -> Dumped:
         """Return one value as bytes, Futures and functions in it as in arguments; `what` is how messages call it.
@@ -221,7 +243,13 @@ def load_args(
     """
     if not payload:
         return (), {}
-    args, kwargs = _load(payload, buffers, inputs or {}, namespace, loader, "an argument")
+    inputs = inputs or {}
+    args, kwargs, *given = _load(payload, buffers, inputs, namespace, loader, "an argument")
+    if given:
+        filled = list(args)
+        for at, task in given[0]:
+            filled[at] = inputs[task]
+        return tuple(filled), kwargs
     return args, kwargs
 
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbcluster.errors import NotSerializable, UsageError
 from nbcluster.payload.functions import FunctionDumper
 from nbcluster.payload.values import ArgumentDumper, Ref, dump_value, load_args, load_value
 
@@ -191,3 +192,31 @@ def test_an_object_that_comes_twice_is_one_object() -> None:
     shared: list[int] = []
     (a, b), _ = load_args(DUMPER.dump((shared, [shared]), {}).payload)
     assert b[0] is a
+
+
+def test_futures_and_plain_values_alone_need_no_pickler_that_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("this goes the short way")
+
+    monkeypatch.setattr(DUMPER, "_dump", refuse)
+    dumped = DUMPER.dump((Promised("b"), 1, "x", Promised("a"), None, Promised("b")), {})
+    assert dumped.inputs == ("b", "a")
+    assert b"nbcluster" not in dumped.payload
+    given = {"a": [1], "b": {"k": 2}}
+    args, kwargs = load_args(dumped.payload, (), given)
+    assert (args, kwargs) == (({"k": 2}, 1, "x", [1], None, {"k": 2}), {})
+    assert args[0] is args[5]
+    for longer in (([Promised("a")],), (Promised("a"), 1.5, [])):
+        with pytest.raises(NotSerializable):
+            DUMPER.dump(longer, {})
+
+
+def test_a_future_that_cannot_be_an_argument_is_named_on_the_short_way_too() -> None:
+    def refuse(_: Any) -> str:
+        raise UsageError("it belongs to another cluster")
+
+    def fit(first: Any, second: Any) -> None: ...
+
+    dumper = ArgumentDumper(FunctionDumper(), (Promised,), refuse)
+    with pytest.raises(UsageError, match="another cluster"):
+        dumper.dump((1, Promised("a")), {}, fit)
