@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
 from collections.abc import Sequence
 
 from nbcluster.errors import NBClusterError
@@ -27,6 +29,7 @@ class Sharing:
     def __init__(self) -> None:
         self._directory: SharedDirectory | NothingShared = NothingShared()
         self._pool: Pool | None = None
+        self._owner = ""
         self._leases: dict[TaskId, Lease] = {}
 
     def attach(self, file: ConnectionFile, client: ClientId) -> None:
@@ -39,7 +42,8 @@ class Sharing:
             log.warning("no memory is shared with the cluster %r: %s", file.name, error)
             return
         warm = max(WARM, min(MOST_WARM, directory.limit // 4)) if is_in_memory(file.shared) else WARM
-        self._pool = Pool(directory, client_owner(client), warm=warm, spares=True)
+        self._owner = client_owner(client)
+        self._pool = Pool(directory, self._owner, warm=warm, spares=True)
 
     @property
     def is_on(self) -> bool:
@@ -55,6 +59,16 @@ class Sharing:
     def reserve(self, nbytes: int) -> tuple[SegmentRef, Lease] | None:
         """Take shared memory for engines to fill; None when there is none to be had."""
         return None if self._pool is None else self._pool.reserve(nbytes)
+
+    def new_path(self, nbytes: int) -> str | None:
+        """Return a path for a file of ours that engines of this host map; None when there is no room for one.
+
+        It is to be removed here, and is removed by the cluster when this process has ended without that.
+        """
+        directory = self._directory
+        if not isinstance(directory, SharedDirectory) or directory.used + nbytes > directory.limit:
+            return None
+        return os.path.join(directory.path, f"{self._owner}-{secrets.randbelow(10**11) + 10**11}")
 
     def opened(self, payload: bytes, buffers: Sequence[Buffer]) -> tuple[bytes, Sequence[Buffer]]:
         """Return a pickle and its buffers, mapped where they lie in shared memory. See `SharedDirectory.opened`."""

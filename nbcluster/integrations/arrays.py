@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from nbcluster.payload.sizes import approximate_size
 OF_ARRAYS = frozenset(("numpy", "pandas", "scipy", "polars", "xarray"))
 """Packages whose objects are made of arrays, so that a file of them can be mapped."""
 
-MEMORY = Path("/dev/shm")  # noqa: S108  # files there are memory, and the directory made in it is private
 DEEPEST = 3
 """Lists, tuples and dicts in each other that are looked through."""
 
@@ -30,14 +30,24 @@ class Shelf:
     mmap_mode : str or None
         How arrays are mapped: "r", "c" (copy on write), "r+"; None reads them.
     folder : str or None
-        Where files go; by default memory (/dev/shm) while it has room, then the temporary directory.
+        Where files go; by default where the cluster shares memory, while there is room, then the temporary directory.
+    new_path : callable
+        Returns the path for a file of so many bytes there, None when there is no room.
     """
 
-    def __init__(self, max_nbytes: int | None, mmap_mode: str | None, folder: str | None) -> None:
+    def __init__(
+        self,
+        max_nbytes: int | None,
+        mmap_mode: str | None,
+        folder: str | None,
+        new_path: Callable[[int], str | None] = lambda nbytes: None,
+    ) -> None:
         self._max_nbytes = max_nbytes
         self._mmap_mode = mmap_mode
         self._folder = folder
-        self._made: list[tempfile.TemporaryDirectory[str]] = []
+        self._new_path = new_path
+        self._made: list[Callable[[], object]] = []
+        """Remove the files, each one."""
         self._known: dict[int, tuple[Any, Any]] = {}
         """By id, with the value itself, whose id is no other's as long as it is here."""
         self._lock = threading.Lock()
@@ -70,32 +80,32 @@ class Shelf:
             return value  # objects cannot be mapped
         import joblib
 
-        directory = tempfile.TemporaryDirectory(
-            prefix="nbcluster-joblib-", dir=self._where(approximate_size(value)), ignore_cleanup_errors=True
-        )
-        path = os.path.join(directory.name, "value")
+        path, remove = self._place(approximate_size(value))
         try:
             joblib.dump(value, path)
         except Exception:
-            directory.cleanup()  # it may yet be sent like any other argument; if not, that says why
+            remove()  # it may yet be sent like any other argument; if not, that says why
             return value
-        self._made.append(directory)
+        self._made.append(remove)
         return Dumped(path, self._mmap_mode)
 
-    def _where(self, nbytes: int) -> str | None:
+    def _place(self, nbytes: int) -> tuple[str, Callable[[], object]]:
+        """Return the path of a new file, and what removes it."""
         if self._folder is not None:
             os.makedirs(self._folder, exist_ok=True)
-            return self._folder
-        if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2 * nbytes:
-            return str(MEMORY)
-        return None
+        elif (path := self._new_path(nbytes)) is not None:
+            return path, partial(Path(path).unlink, missing_ok=True)
+        directory = tempfile.TemporaryDirectory(
+            prefix="nbcluster-joblib-", dir=self._folder, ignore_cleanup_errors=True
+        )
+        return os.path.join(directory.name, "value"), directory.cleanup
 
     def clear(self) -> None:
         """Remove the files; who has mapped one keeps it."""
         with self._lock:
             self._known.clear()
             while self._made:
-                self._made.pop().cleanup()
+                self._made.pop()()
 
 
 def _root_of(value: Any) -> Any:

@@ -101,7 +101,8 @@ class NBClusterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
             parallel.pre_dispatch = "all"
         limit: int | None = memstr_to_bytes(max_nbytes) if isinstance(max_nbytes, str) else max_nbytes
         folder = temp_folder or os.environ.get("JOBLIB_TEMP_FOLDER")
-        self._shelf = Shelf(limit, mmap_mode, folder) if self._is_all_here() else None
+        new_path = self.submission.calls.sharing.new_path
+        self._shelf = Shelf(limit, mmap_mode, folder, new_path) if self._is_all_here() else None
         return self.effective_n_jobs(n_jobs)
 
     def _is_all_here(self) -> bool:

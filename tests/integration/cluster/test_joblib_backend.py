@@ -24,6 +24,8 @@ from sklearn.svm import SVC
 from nbcluster import Cluster
 from nbcluster.client import current
 from nbcluster.errors import NotSerializable, UsageError
+from nbcluster.testing.waiting import wait_until
+from nbcluster.transport.rendezvous import read_connection_file
 
 importlib.import_module("nbcluster.integrations.joblib")  # that makes the name known
 
@@ -125,6 +127,31 @@ def test_a_large_array_is_one_file_for_all_tasks(on_cluster: Cluster) -> None:
     assert {kind for kind, *_ in small} == {"ndarray"}
     copies = Parallel(batch_size=1, mmap_mode="c")(delayed(kind_of)(array, at) for at in range(2))
     assert copies == [("memmap", True, 0.0), ("memmap", True, 1.0)]
+    assert leftovers() == []
+
+
+CLIENT = """
+import sys, time
+import joblib, numpy as np
+from nbcluster import Cluster
+cluster = Cluster.connect(sys.argv[1])
+with cluster.joblib():
+    joblib.Parallel(n_jobs=2)(joblib.delayed(lambda a: time.sleep(0.5))(np.zeros(400_000)) for _ in range(100))
+"""
+
+
+def test_a_killed_client_leaves_no_file_for_long(shared: Cluster) -> None:
+    place = Path(read_connection_file(Path(shared._twin.calls.address[1])).shared)
+    before = set(place.iterdir())
+    client = subprocess.Popen([sys.executable, "-c", CLIENT, shared._twin.calls.address[1]])
+    try:
+        wait_until(lambda: set(place.iterdir()) - before, DEADLINE, "the file of the array")
+        [file] = set(place.iterdir()) - before
+        assert file.name.startswith("c")
+    finally:
+        client.kill()
+        client.wait()
+    wait_until(lambda: not file.exists(), 3 * DEADLINE, "the file to be gone")
     assert leftovers() == []
 
 

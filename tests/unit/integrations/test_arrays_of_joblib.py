@@ -83,3 +83,25 @@ def test_a_part_of_a_mapped_file_is_that_part_there(shelf: Shelf, tmp_path: Path
     strided = there(shelf.lighten(mapped[:, ::2]))
     assert np.array_equal(strided, mapped[:, ::2])
     shelf.clear()
+
+
+def test_files_go_where_the_cluster_shares_memory_while_there_is_room(tmp_path: Path) -> None:
+    room = [8 * MIB]
+
+    def new_path(nbytes: int) -> str | None:
+        room[0] -= nbytes
+        return str(tmp_path / f"c1-{room[0]}") if room[0] >= 0 else None
+
+    shelf = Shelf(MIB, "r", None, new_path)
+    arrays = [np.full(5 * MIB // 8, value) for value in (1.0, 2.0)]
+    found = [there(shelf.lighten(array)) for array in arrays]
+    assert Path(found[0].filename).parent == tmp_path
+    assert Path(found[1].filename).parent != tmp_path
+    assert [array[-1] for array in found] == [1.0, 2.0]
+    shelf.clear()
+    assert list(tmp_path.iterdir()) == []
+    assert not Path(found[1].filename).exists()
+    frame = pd.DataFrame({"lock": pd.Series([threading.Lock()] * 200_000, dtype=object)})
+    room[0] = 100 * MIB
+    assert shelf.lighten(frame) is frame
+    assert list(tmp_path.iterdir()) == []
