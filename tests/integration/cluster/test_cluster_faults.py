@@ -217,6 +217,24 @@ def test_a_cell_stuck_in_c_is_given_up_by_force(shared: Cluster) -> None:
     assert shared[1]["state"] == "kept"
 
 
+def test_a_call_stuck_in_c_is_given_up_by_force(shared: Cluster) -> None:
+    def stay(word: str) -> None:
+        import ctypes
+
+        ctypes.PyDLL(None).system(f"echo {word}; sleep 30".encode())
+
+    word = uuid.uuid4().hex
+    future = shared.options(on=0).submit(stay, word)
+    wait_until(lambda: word in shared.logs(0), DEADLINE, "the call to be in C")
+    assert future.cancel(timeout=0.3) is False
+    assert shared.options(on=1).submit(pow, 2, 3).result(DEADLINE) == 8
+    began = time.monotonic()
+    assert future.cancel(timeout=10, force=True) is True
+    assert time.monotonic() - began < 20  # the call sleeps longer
+    assert future.cancelled()
+    assert shared.options(on=0).submit(pow, 2, 4).result(DEADLINE) == 16
+
+
 def test_a_cell_stuck_in_c_is_ended_by_a_restart_of_its_engine_alone(shared: Cluster) -> None:
     pid = shared.engines[1].pid
     future = stuck(shared, 0)

@@ -129,6 +129,22 @@ def test_what_cannot_be_computed_sends_nothing(memory: Any) -> None:
     assert sent(memory) == []
 
 
+def test_futures_are_values_of_a_graph_but_not_those_of_another_cluster(memory: Any) -> None:
+    made = memory.peer.submission().send(inc, (4,), {})
+    graph = {"x": made, "y": (inc, "x"), "z": (sum, ["y", made])}
+    assert compute(memory, graph, ["y", "z"]) == (6, 11)
+    there = sys.modules["memory_peer"].Loop()
+    try:
+        there.peer.calls.cluster = "elsewhere"
+        stranger = there.peer.submission().send(inc, (1,), {})
+        before = len(sent(memory))
+        with pytest.raises(UsageError, match=r"belongs to the cluster 'elsewhere' .* 'memory'"):
+            compute(memory, {"x": stranger, "y": (inc, "x")}, "y")
+        assert len(sent(memory)) == before
+    finally:
+        there.close()
+
+
 def test_an_asynchronous_program_awaits_it(memory: Any) -> None:
     async def ask() -> Any:
         with pytest.raises(ArithmeticError, match="no luck with 1"):
