@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import queue
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-
-_NICE = 10
-"""Spares are made when nobody else needs the processor."""
 
 
 class Spares(Generic[T]):
@@ -52,9 +46,6 @@ class Spares(Generic[T]):
         self._wanted.put(None)
 
     def _serve(self) -> None:
-        if sys.platform == "linux":
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         made: deque[tuple[float, T]] = deque()
         while True:
             left = made[0][0] - time.monotonic() if made else 0.0
