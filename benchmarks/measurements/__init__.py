@@ -8,6 +8,7 @@ from benchmarks.measurements import (
     arrays_pushed,
     arrays_returned,
     arrays_scattered,
+    between_hosts,
     cancelled,
     core,
     dask_array,
@@ -61,4 +62,13 @@ MEASUREMENTS: dict[str, Measurement] = {
         grid_search,
         core,
     )
-} | {measurement.name: measurement for measurement in (graphs.CHAIN, graphs.TREE, graphs.DAG)}
+} | {
+    measurement.name: measurement
+    for measurement in (
+        graphs.CHAIN,
+        graphs.TREE,
+        graphs.DAG,
+        between_hosts.MEASUREMENT,
+        between_hosts.ENCRYPTED,
+    )
+}

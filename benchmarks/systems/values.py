@@ -71,6 +71,15 @@ class SharesOrSends(System, Protocol):
 
 
 @runtime_checkable
+class SendsBetweenHosts(ReturnsArrays, Protocol):
+    """A system whose engines can be set so that they share no memory, as on several hosts."""
+
+    def start_apart(self, n: int, *, encrypted: bool) -> None:
+        """Start engines that send to each other over tcp alone."""
+        ...
+
+
+@runtime_checkable
 class Scatters(System, Protocol):
     """A system that cuts an array into parts, one for each engine, and joins them again."""
 

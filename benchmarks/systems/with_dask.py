@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import tempfile
 import time
 from functools import partial
 from typing import Any
@@ -18,15 +20,36 @@ class Driver:
     name = "dask"
     module = "distributed"
 
-    def start(self, n: int) -> None:
+    def start(self, n: int, **options: Any) -> None:
         from distributed import Client, LocalCluster
 
         self.cluster = LocalCluster(
-            n_workers=n, processes=True, threads_per_worker=1, dashboard_address=None, silence_logs=50
+            n_workers=n,
+            processes=True,
+            threads_per_worker=1,
+            dashboard_address=None,
+            silence_logs=50,
+            **options,
         )
         self.client = Client(self.cluster)
         self.client.wait_for_workers(n, timeout=120)
         self.workers = list(self.client.scheduler_info(n_workers=-1)["workers"])
+
+    def start_apart(self, n: int, *, encrypted: bool) -> None:
+        if not encrypted:
+            self.start(n, protocol="tcp://")
+            return
+        from distributed import Security
+
+        key, certificate = _certificate()
+        roles = ("client", "scheduler", "worker")
+        files = {
+            f"tls_{role}_{kind}": file
+            for role in roles
+            for kind, file in (("key", key), ("cert", certificate))
+        }
+        security = Security(require_encryption=True, tls_ca_file=certificate, **files)
+        self.start(n, protocol="tls://", security=security)
 
     def do_nothing(self, engines: int) -> None:
         futures = [
@@ -145,3 +168,30 @@ class _Planned:
         name = f"task-{len(self.tasks)}"
         self.tasks[name] = call
         return name
+
+
+def _certificate() -> tuple[str, str]:
+    """Make a key and a certificate that is signed with it; return their files."""
+    directory = tempfile.mkdtemp()
+    key, certificate = f"{directory}/key.pem", f"{directory}/cert.pem"
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            *curve,
+            "-nodes",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+            "-days",
+            "1",
+            "-subj",
+            "/CN=x",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return key, certificate

@@ -28,6 +28,11 @@ class Driver:
         self.engines = n
         self.views: dict[int, Any] = {}
 
+    def start_apart(self, n: int, *, encrypted: bool) -> None:
+        os.environ["NBCLUSTER_TRANSPORT"], os.environ["NBCLUSTER_SHARED"] = "tcp", "off"
+        os.environ["NBCLUSTER_ENCRYPTION"] = "always" if encrypted else ""
+        self.start(n)
+
     def do_nothing(self, engines: int) -> None:
         if engines not in self.views:
             self.views[engines] = self.cluster[0] if engines == 1 else self.cluster[:engines]

@@ -21,6 +21,7 @@ from nbcluster.client.outcomes import exception_of
 from nbcluster.client.packing import Function, Packed, Packer
 from nbcluster.client.references import register
 from nbcluster.client.sharing import Sharing
+from nbcluster.client.straight import Straight
 from nbcluster.errors import NBClusterError, UsageError, ValueReleased
 from nbcluster.ids import TaskId
 from nbcluster.protocol import calls as c
@@ -78,6 +79,7 @@ class Calls:
         self.has_cells: Callable[[], bool] = lambda: False
         """Whether cells of this client have not ended."""
         self.sharing = Sharing()
+        self._straight = Straight()
         self.packer = Packer((CallFuture,), self.task_of, self.sharing)
         self._over: NBClusterError | None = UsageError("the cluster is not connected yet; start it first")
 
@@ -289,9 +291,16 @@ class Calls:
         ValueReleased
             When it is not kept any more.
         """
-        answer, buffers = await self.connection.ask_for_buffers(
-            c.FetchValue(task, whole=not self.sharing.is_on), c.ValueBytes, timeout=FETCH_PATIENCE
-        )
+        order = c.FetchValue(task, whole=not self.sharing.is_on, direct=True)
+        answer, buffers = await self.connection.ask_for_buffers(order, c.ValueBytes, timeout=FETCH_PATIENCE)
+        if answer.offer is not None:
+            value = await self._straight.fetch(answer.offer, lambda: self._over is None)
+            if value is not None:
+                return value
+            order = c.FetchValue(task, whole=order.whole)
+            answer, buffers = await self.connection.ask_for_buffers(
+                order, c.ValueBytes, timeout=FETCH_PATIENCE
+            )
         return self.sharing.opened(answer.payload, buffers)
 
     async def explain(self, task: str) -> str:
@@ -328,6 +337,7 @@ class Calls:
         if self.direct is not None:
             self.direct.close()
         self._fail_open(error)
+        self._straight.close()
         self.sharing.close()
 
     def _fail_open(self, error: NBClusterError) -> None:

@@ -73,6 +73,7 @@ def start_cluster(
             "connection_file": str(file),
             "shared": shared,
             "transport": os.environ.get("NBCLUSTER_TRANSPORT", "ipc"),
+            "address": os.environ.get("NBCLUSTER_ADDRESS", "127.0.0.1"),
             "idle_timeout": idle_timeout,
             "ends_with_clients": ends_with_clients,
         },

@@ -163,10 +163,10 @@ class CallDesk:
                 self._clients.send(arrival.ident, refused, arrival.msg_id)
             else:
                 self._clients.send_value(
-                    client, c.ValueBytes(sent.payload, sent.sizes), arrival.msg_id, buffers
+                    client, c.ValueBytes(sent.payload, sent.sizes, sent.offer), arrival.msg_id, buffers
                 )
 
-        self.questions.fetch(order.task, came, whole=order.whole)
+        self.questions.fetch(order.task, came, whole=order.whole, direct=order.direct)
 
     def sweep_shared(self, directory: str) -> None:
         """Unlink what clients and engines that are gone left in shared memory, unless a call or an engine needs it."""
@@ -295,8 +295,8 @@ class CallDesk:
                     kept.progress = values
                     self._clients.tell(kept.client, c.CallReport(task, engine.number, values))
                     self._work.reported(kept.client, kept.options.label, engine.number, values, time.time())
-            case t.SendMe(task, whole):
-                self._send_on(engine.incarnation, task, whole=whole)
+            case t.SendMe():
+                self._send_on(engine.incarnation, message)
             case t.ValueSent():
                 self.questions.fetched(message, buffers)
             case t.Answered():
@@ -356,13 +356,12 @@ class CallDesk:
         if owner is not None and not self._clients.is_behind(owner):
             self._clients.tell_calls(owner, c.CallOutput(task, engine.number, attempt, output))
 
-    def _send_on(self, incarnation: Incarnation, task: TaskId, *, whole: bool) -> None:
+    def _send_on(self, incarnation: Incarnation, asked: t.SendMe) -> None:
         def came(sent: t.ValueSent, buffers: Sequence[Buffer]) -> None:
-            self.dispatch.send(
-                incarnation, t.TakeValue(task, sent.payload, sent.sizes, sent.missing), buffers
-            )
+            value = t.TakeValue(asked.task, sent.payload, sent.sizes, sent.missing, sent.offer)
+            self.dispatch.send(incarnation, value, buffers)
 
-        self.questions.fetch(task, came, whole=whole)
+        self.questions.fetch(asked.task, came, whole=asked.whole, direct=asked.direct)
 
 
 def _call_done(end: effects.CallEnd, result: t.CallResult | None, *, behind: bool) -> c.CallDone:

@@ -16,6 +16,8 @@ class ControllerConfig(Struct, frozen=True):
     shared: str = ""
     """The directory to make for what is shared in memory; "" for none."""
     transport: Literal["ipc", "tcp"] = "ipc"
+    address: str = "127.0.0.1"
+    """Where the controller listens over tcp, as clients and engines reach it."""
     idle_timeout: float | None = None
     """Seconds without client and work after which the cluster ends; None: never."""
     ends_with_clients: bool = False

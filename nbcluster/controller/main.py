@@ -87,7 +87,7 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
     urls = [f"unix:{options.directory}/c", f"unix:{options.directory}/t"]
     if options.transport == "tcp":
         public, secret = zmq.curve_keypair()
-        curve, urls = Curve(public, secret), ["tcp://127.0.0.1"] * 2
+        curve, urls = Curve(public, secret), [f"tcp://{options.address}"] * 2
     try:
         clients, tasks = (bind_hub(context, url, curve) for url in urls)
     except (zmq.ZMQError, OSError) as error:

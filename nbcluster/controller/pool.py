@@ -32,8 +32,10 @@ from nbcluster.launchers.base import (
     load_launcher,
 )
 from nbcluster.protocol.messages import KernelSpecRef
+from nbcluster.protocol.offers import SHIPPING
 from nbcluster.protocol.tasks import CONNECTION, INCARNATION, NUMBER, SEGMENTS, TASKS_URL, AgentHello
 from nbcluster.protocol.version import PROTOCOL_VERSION
+from nbcluster.transport.addresses import is_private
 from nbcluster.transport.frames import Message
 from nbcluster.transport.kernel import Channel, ConnectionInfo, EngineLink, new_connection
 
@@ -153,12 +155,16 @@ class EnginePool:
         kernel = choose_kernel(spec)
         directory = Path(self._config.directory)
         key = f"e{incarnation}"
+        launcher = self._launcher(spec.launcher)
+        host = launcher.choose_host(key, spec.env)
         connection = new_connection(
             self._config.transport,
             str(directory / key),
             secrets.token_hex(32),
             kernel.name,
             encrypt=kernel.encrypts,
+            address=host.address,
+            ports=host.ports,
         )
         engine = EngineProcess(
             number,
@@ -173,6 +179,12 @@ class EnginePool:
         self._by_key[key] = engine
         self.by_incarnation[incarnation] = engine
         self._emptied.clear()
+        if not (kernel.encrypts or is_private(connection.url("shell"))):
+            why = (
+                f"could not be started: the kernel {kernel.name!r} does not encrypt what goes to another host"
+            )
+            self._loop.call_soon(self._ended, engine, why)
+            return
         connection.write(engine.connection_file)
         engine.link = EngineLink(
             self._context,
@@ -183,8 +195,9 @@ class EnginePool:
         )
         env: dict[str, str | None] = {**kernel.env, **spec.env}
         env[CONNECTION] = self._config.connection_file
-        # Engines on other hosts have nothing to share; today's launchers start them on this one.
-        env[SEGMENTS] = self._config.shared or None
+        env[SEGMENTS] = (host.is_here and self._config.shared) or None
+        is_tcp = self._config.transport == "tcp"
+        env[SHIPPING] = f"tcp://{host.address}" if is_tcp else f"ipc://{directory / key}-v"
         if self.channel is not None:
             self.channel.admit(incarnation, connection.key)
             env |= {TASKS_URL: self.tasks_url, INCARNATION: str(incarnation), NUMBER: str(number)}
@@ -197,7 +210,7 @@ class EnginePool:
             spec.cwd,
             spec.path if kernel.is_ours else (),
         )
-        self._launcher(spec.launcher).start([command])
+        launcher.start([command])
         engine.starting = asyncio.create_task(self._wait_ready(engine, engine.link))
 
     def stop(self, incarnation: Incarnation, *, busy: bool) -> None:

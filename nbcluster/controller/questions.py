@@ -40,8 +40,8 @@ class Questions:
         self._fetches: dict[int, tuple[Incarnation, OnValue]] = {}
         self._surveys: dict[int, tuple[Incarnation, _Survey]] = {}
 
-    def fetch(self, task: TaskId, then: OnValue, *, whole: bool) -> None:
-        """Bring the value of a call that ended; `missing` says why there is none. `whole`: see SendValue."""
+    def fetch(self, task: TaskId, then: OnValue, *, whole: bool, direct: bool) -> None:
+        """Bring the value of a call that ended; `missing` says why there is none. `whole`, `direct`: see SendValue."""
         payload = self._values.here(task)
         if payload is not None:
             then(t.ValueSent(0, payload), ())
@@ -58,7 +58,7 @@ class Questions:
             return
         request = next(self._numbers)
         self._fetches[request] = (incarnation, then)
-        self._dispatch.send(incarnation, t.SendValue(request, task, whole))
+        self._dispatch.send(incarnation, t.SendValue(request, task, whole, direct))
 
     def fetched(self, sent: t.ValueSent, buffers: Sequence[Buffer]) -> None:
         """An agent sent a value."""

@@ -22,11 +22,13 @@ from nbcluster.engine.interrupts import Interrupts
 from nbcluster.engine.link import TaskLink
 from nbcluster.engine.runner import Runner
 from nbcluster.engine.sharing import Sharing
+from nbcluster.engine.shipping import Shipping
 from nbcluster.engine.store import Buffer, Kept, Store
 from nbcluster.engine.waiting import CallQueue, Waiting, name_of
 from nbcluster.errors import NBClusterError
 from nbcluster.ids import Incarnation, TaskId
 from nbcluster.payload.sizes import readable
+from nbcluster.protocol.offers import Offer
 from nbcluster.protocol.outcomes import Returned, Withdrawn
 from nbcluster.protocol.tasks import (
     AgentHello,
@@ -86,6 +88,8 @@ class Agent(threading.Thread):
         The values that are kept here.
     sharing : Sharing
         Where large values lie.
+    shipping : Shipping
+        How they go straight to others and come from them.
     interrupts : Interrupts
         Where interrupts of calls are noted.
     learn : callable
@@ -101,6 +105,7 @@ class Agent(threading.Thread):
         queue: CallQueue,
         store: Store,
         sharing: Sharing,
+        shipping: Shipping,
         interrupts: Interrupts,
         learn: Callable[[dict[str, bytes], Sequence[str]], None],
         answer: Callable[[Ask, Callable[[Answered], None]], None],
@@ -112,6 +117,7 @@ class Agent(threading.Thread):
         self._queue = queue
         self._store = store
         self._sharing = sharing
+        self._shipping = shipping
         self._interrupts = interrupts
         self._learn = learn
         self._answer = answer
@@ -194,6 +200,7 @@ class Agent(threading.Thread):
                 self._complain(f"a look at what runs: {type(error).__name__}: {error}")
             self._link.wait(self._patience())
         self._link.close()
+        self._shipping.close()
         self._sharing.close()
 
     def _greet(self) -> None:
@@ -226,11 +233,12 @@ class Agent(threading.Thread):
             case DropValues(tasks):
                 self._store.drop(tasks)
                 self._sharing.trim()
-            case SendValue(request, task, whole):
-                self._send_value(request, task, whole=whole)
+            case SendValue():
+                self._send_value(message)
+            case TakeValue(offer=offer) if offer is not None:
+                self._fetch(offer)
             case TakeValue(task):
-                self._queue.came(task, message.missing or Kept(message.payload, tuple(buffers)))
-                self.runner.wake()
+                self._came(task, message.missing or Kept(message.payload, tuple(buffers)))
             case Ask():
                 self._answer(message, self._link.send)
             case _:
@@ -247,15 +255,37 @@ class Agent(threading.Thread):
         unknown = self._queue.add(waiting)
         self.runner.wake()
         for task in unknown:
-            self._link.send(SendMe(TaskId(task), whole=not self._sharing.is_on))
+            self._link.send(SendMe(TaskId(task), whole=not self._sharing.is_on, direct=True))
         self.send_results()
 
-    def _send_value(self, request: int, task: TaskId, *, whole: bool) -> None:
+    def _came(self, task: TaskId, value: Kept | str) -> None:
+        self._queue.came(task, value)
+        self.runner.wake()
+
+    def _fetch(self, offer: Offer) -> None:
+        task = offer.task
+
+        def came(outcome: Kept | NBClusterError | None) -> None:
+            if outcome is None:  # the controller brings it, or knows that its engine is gone
+                self._link.send(SendMe(task, whole=not self._sharing.is_on))
+            else:
+                self._came(task, outcome if isinstance(outcome, Kept) else str(outcome))
+
+        self._shipping.fetch(offer, lambda: self._queue.is_awaited(task), came)
+
+    def _send_value(self, asked: SendValue) -> None:
+        request, task, whole = asked.request, asked.task, asked.whole
         kept = self._store.get(task)
         if kept is None:
             self._link.send(ValueSent(request, missing=f"the value of {task} is not kept here any more"))
             return
         try:
+            offer = None
+            if asked.direct and (whole or not kept.shared):
+                offer = self._shipping.offer(task, kept)
+            if offer is not None:
+                self._link.send(ValueSent(request, offer=offer))
+                return
             payload, buffers = self._sharing.send(kept, whole=whole)
         except NBClusterError as error:
             self._link.send(ValueSent(request, missing=str(error)))

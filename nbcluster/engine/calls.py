@@ -25,6 +25,7 @@ from nbcluster.engine.outstream import PromptStream
 from nbcluster.engine.peers import open_door
 from nbcluster.engine.runner import Runner
 from nbcluster.engine.sharing import Sharing
+from nbcluster.engine.shipping import Shipping
 from nbcluster.engine.store import Store
 from nbcluster.engine.waiting import CallQueue
 from nbcluster.engine.work import CallWork, Functions
@@ -65,6 +66,7 @@ def start(kernel: Any) -> Agent | None:
         queue,
         store,
         sharing,
+        Shipping.from_environment(store, sharing, complain),
         shell.interrupts,
         functions.learn,
         answers.take,

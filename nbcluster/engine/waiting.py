@@ -38,6 +38,17 @@ def name_of(call: CallOrder | CallRef) -> str:
     return f"{call.task}/{call.attempt}"
 
 
+def _guarded(value: Kept | str) -> Kept | str:
+    if isinstance(value, str) or not value.buffers:
+        return value
+    return Kept(
+        value.payload,
+        tuple(memoryview(buffer).toreadonly() for buffer in value.buffers),
+        value.lease,
+        value.shared,
+    )
+
+
 def _key(input: Input) -> str:
     """The name of the call that makes a value here, or the task whose value is asked for."""
     return f"{input.task}/{input.made}" if input.made else input.task
@@ -144,6 +155,11 @@ class CallQueue:
             for call in coming.waiters.values():
                 call.lacks -= 1
 
+    def is_awaited(self, task: str) -> bool:
+        """Whether a call waits for a value that was asked for and has not come. Any thread may ask."""
+        coming = self._coming.get(task)
+        return coming is not None and coming.value is None
+
     # -- on the main thread ------------------------------------------------------------------
 
     def take(self) -> Waiting | None:
@@ -222,7 +238,8 @@ class CallQueue:
             if coming is None or coming.waiters.pop(call.name, None) is None:
                 continue
             if coming.value is not None:
-                found[input.task] = coming.value
+                # The last that takes it has it for itself; nobody may write into what others take.
+                found[input.task] = _guarded(coming.value) if coming.waiters else coming.value
             if not coming.waiters:
                 del self._coming[key]
         return found

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
@@ -44,6 +44,18 @@ class ProcessEnded:
     cause: str
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where a command will run: an address at which the controller reaches it, and whether that is its own host.
+
+    `ports` are five that are free there, where the controller cannot look for some itself.
+    """
+
+    address: str = "127.0.0.1"
+    is_here: bool = True
+    ports: tuple[int, ...] = ()
+
+
 Report = Callable[[ProcessStarted | ProcessEnded], None]
 
 
@@ -67,6 +79,9 @@ class Launcher(Protocol):
 
     def __init__(self, supervisor: Supervisor, report: Report) -> None: ...
 
+    def choose_host(self, key: str, env: Mapping[str, str]) -> Host:
+        """Say where the command with this key and these variables will run, before it is put together."""
+
     def start(self, commands: Sequence[Command]) -> None:
         """Start processes; what becomes of them is reported."""
 
@@ -75,7 +90,7 @@ class Launcher(Protocol):
 
 
 def load_launcher(name: str) -> type[Launcher]:
-    """Find a launcher by name.
+    """Find a launcher: by the name that a package registers, or a class that is named as "module:class".
 
     Raises
     ------
@@ -83,6 +98,8 @@ def load_launcher(name: str) -> type[Launcher]:
         When no package registers it, or its package is broken.
     """
     found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name not in found and ":" in name:
+        found[name] = EntryPoint(name, name, ENTRY_POINTS)
     if name not in found:
         known = ", ".join(sorted(found)) or "none"
         raise LauncherError(f"there is no launcher {name!r}; installed: {known}")

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from nbcluster.ids import EngineNumber, TaskId
+from nbcluster.protocol.offers import Offer
 from nbcluster.protocol.outcomes import CallOutcome
 
 INLINE_LIMIT = 65_536
@@ -112,13 +113,16 @@ class FetchValue(Struct, frozen=True, tag=True):
     task: TaskId
     whole: bool = True
     """Whether its bytes are wanted also where it lies in shared memory."""
+    direct: bool = False
+    """Whether the client can fetch it from an offer."""
 
 
 class ValueBytes(Struct, frozen=True, tag=True):
-    """A value: its pickle, and the lengths of the buffers that come as frames."""
+    """A value: its pickle, and the lengths of the buffers that come as frames; or where it can be had."""
 
     payload: bytes
     sizes: tuple[int, ...] = ()
+    offer: Offer | None = None
 
 
 class ListTasks(Struct, frozen=True, tag=True):

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from nbcluster.ids import Incarnation, TaskId
+from nbcluster.protocol.offers import Offer
 from nbcluster.protocol.outcomes import CallOutcome
 from nbcluster.protocol.version import PROTOCOL_VERSION
 
@@ -118,15 +119,18 @@ class SendValue(Struct, frozen=True, tag=True):
     task: TaskId
     whole: bool = True
     """Whether its bytes are wanted also where it lies in shared memory: who asks does not share it."""
+    direct: bool = False
+    """Whether who asks can fetch it from an offer."""
 
 
 class TakeValue(Struct, frozen=True, tag=True):
-    """The value that SendMe asked for; `missing` says why there is none."""
+    """The value that SendMe asked for, or where it can be had; `missing` says why there is none."""
 
     task: TaskId
     payload: bytes = b""
     sizes: tuple[int, ...] = ()
     missing: str = ""
+    offer: Offer | None = None
 
 
 class Ask(Struct, frozen=True, tag=True):
@@ -194,16 +198,18 @@ class SendMe(Struct, frozen=True, tag=True):
 
     task: TaskId
     whole: bool = True
+    direct: bool = False
     """See SendValue."""
 
 
 class ValueSent(Struct, frozen=True, tag=True):
-    """The value that SendValue asked for; `missing` says why there is none."""
+    """The value that SendValue asked for, or where it can be had; `missing` says why there is none."""
 
     request: int
     payload: bytes = b""
     sizes: tuple[int, ...] = ()
     missing: str = ""
+    offer: Offer | None = None
 
 
 class Lends(Struct, frozen=True, tag=True):

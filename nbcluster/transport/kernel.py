@@ -64,23 +64,23 @@ class ConnectionInfo(Struct, frozen=True):
 
 
 def new_connection(
-    transport: Literal["ipc", "tcp"], prefix: str, key: str, kernel_name: str, *, encrypt: bool
+    transport: Literal["ipc", "tcp"],
+    prefix: str,
+    key: str,
+    kernel_name: str,
+    *,
+    encrypt: bool,
+    address: str = "127.0.0.1",
+    ports: Sequence[int] = (),
 ) -> ConnectionInfo:
-    """Choose addresses for a kernel: sockets beside `prefix` for ipc, free loopback ports for tcp."""
+    """Choose where a kernel listens: beside `prefix` for ipc; for tcp at an address, at ports that are free there."""
     if transport == "ipc":
         return ConnectionInfo("ipc", prefix, key, 1, 2, 3, 4, 5, kernel_name=kernel_name)
-    holders = [stdlib_socket.socket() for _ in range(5)]
-    try:
-        for holder in holders:
-            holder.bind(("127.0.0.1", 0))
-        shell, iopub, stdin, control, heartbeat = (holder.getsockname()[1] for holder in holders)
-    finally:
-        for holder in holders:
-            holder.close()
+    shell, iopub, stdin, control, heartbeat = ports or _free_ports(address)
     public, secret = zmq.curve_keypair() if encrypt else (None, None)
     return ConnectionInfo(
         "tcp",
-        "127.0.0.1",
+        address,
         key,
         shell,
         iopub,
@@ -91,6 +91,17 @@ def new_connection(
         curve_publickey=public.decode() if public else None,
         curve_secretkey=secret.decode() if secret else None,
     )
+
+
+def _free_ports(address: str) -> list[int]:
+    holders = [stdlib_socket.socket() for _ in range(5)]
+    try:
+        for holder in holders:
+            holder.bind((address, 0))
+        return [holder.getsockname()[1] for holder in holders]
+    finally:
+        for holder in holders:
+            holder.close()
 
 
 class EngineLink:

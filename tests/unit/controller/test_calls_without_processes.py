@@ -15,6 +15,7 @@ from nbcluster.ids import TaskId
 from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
 from nbcluster.protocol import tasks as t
+from nbcluster.protocol.offers import Offer
 from nbcluster.protocol.outcomes import Returned, Threw, Withdrawn
 
 
@@ -153,6 +154,29 @@ def test_a_value_is_fetched_from_its_engine_and_an_engine_is_told_what_is_missin
         assert (await stage.agent.next(t.TakeValue)).missing == "gone"
         stage.wire.send(c.ReleaseValues((TaskId("a"),)), msg_id="release")
         assert (await stage.agent.next(t.DropValues)).tasks == ("a",)
+
+    play(tmp_path, story)
+
+
+def test_an_offer_takes_the_place_of_a_value_for_who_can_fetch_it(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        stage.submit("a")
+        await stage.agent.next(t.RunCalls)
+        stage.returned("a", payload=None)
+        offer = Offer(TaskId("a"), "tcp://10.0.0.1:5000", b"\x00ticket\xff", (10, 1 << 40), "curve")
+        stage.wire.send(c.FetchValue(TaskId("a"), direct=True), msg_id="fetch")
+        asked = await stage.agent.next(t.SendValue)
+        assert asked.direct
+        stage.say(t.ValueSent(asked.request, offer=offer))
+        assert (await stage.client.next(c.ValueBytes)).offer == offer
+        stage.say(t.SendMe(TaskId("a"), direct=True))
+        asked = await stage.agent.next(t.SendValue)
+        assert asked.direct
+        stage.say(t.ValueSent(asked.request, offer=offer))
+        assert (await stage.agent.next(t.TakeValue)).offer == offer
+        stage.say(t.SendMe(TaskId("a")))
+        assert not (await stage.agent.next(t.SendValue)).direct
 
     play(tmp_path, story)
 

@@ -172,3 +172,22 @@ def test_shared_memory_is_not_kept_for_calls_that_may_come() -> None:
     queue.add([waiting("c", Input("b", made=1)), waiting("d", Input("a", made=1))])
     assert queue.take_hopeless() == (CallRef("d", 1),)
     assert taken(queue) == ["c/1"]
+
+
+def test_of_those_that_take_a_value_the_last_has_it_for_itself() -> None:
+    queue = CallQueue(lambda name: None)
+    calls = [waiting(task, Input("x")) for task in "abc"]
+    queue.add(calls)
+    assert queue.is_awaited("x")
+    queue.came("x", Kept(b"1", (memoryview(bytearray(b"buffer")),)))
+    assert not queue.is_awaited("x")
+    readonly = []
+    for call in calls:
+        assert queue.take() is call
+        kept = queue.inputs_of(call)["x"]
+        assert isinstance(kept, Kept)
+        assert kept.payload == b"1"
+        (buffer,) = map(memoryview, kept.buffers)
+        assert buffer == b"buffer"
+        readonly.append(buffer.readonly)
+    assert readonly == [True, True, False]

@@ -1,0 +1,60 @@
+"""An array of 256 MB from one engine to another that it shares no memory with, over loopback tcp: plain, encrypted."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks.measurements.base import Bar, Measurement, Samples
+from benchmarks.systems.base import System
+from benchmarks.systems.values import SendsBetweenHosts
+
+ITEMS = 32 << 20
+TIMES = 5
+
+
+def _run(system: System, *, encrypted: bool) -> Samples:
+    assert isinstance(system, SendsBetweenHosts)
+    system.start_apart(2, encrypted=encrypted)
+    system.use_elsewhere(system.make(1000))
+    use, bring = [], []
+    for _ in range(TIMES):
+        made = system.make(ITEMS)
+        begun = time.perf_counter()
+        assert system.use_elsewhere(made) == 1.0
+        use.append((time.perf_counter() - begun) * 1000)
+        begun = time.perf_counter()
+        array = system.bring(made)
+        assert array[-1] == 1.0
+        bring.append((time.perf_counter() - begun) * 1000)
+        del made, array
+    system.stop()
+    return {"use_elsewhere_ms": use, "bring_ms": bring}
+
+
+def run(system: System, run_id: str) -> Samples:
+    """Send what nobody encrypts."""
+    return _run(system, encrypted=False)
+
+
+def run_encrypted(system: System, run_id: str) -> Samples:
+    """Send what is encrypted: with CurveZMQ here, with TLS by Dask."""
+    return _run(system, encrypted=True)
+
+
+MEASUREMENT = Measurement(
+    "hosts256",
+    "256 MB made on one engine, then used on another and brought here, over loopback tcp",
+    SendsBetweenHosts,
+    run,
+    bars=(Bar("256 MB to an engine over tcp, wall, against Dask", "use_elsewhere_ms", 1.0, "dask"),),
+    rounds=3,
+)
+
+ENCRYPTED = Measurement(
+    "hosts256tls",
+    "the same, encrypted: CurveZMQ here, TLS in Dask",
+    SendsBetweenHosts,
+    run_encrypted,
+    bars=(Bar("256 MB to an engine, encrypted, wall, against Dask", "use_elsewhere_ms", 1.0, "dask"),),
+    rounds=3,
+)

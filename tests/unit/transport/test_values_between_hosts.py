@@ -1,0 +1,297 @@
+"""Large values from a door to who was offered them: whole, checked, resumed where a connection broke, and bounded."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import zmq
+
+from nbcluster.errors import NBClusterError
+from nbcluster.ids import TaskId
+from nbcluster.protocol.offers import CHUNK, ENCRYPTION, Offer
+from nbcluster.testing.waiting import wait_until
+from nbcluster.transport.valuedoor import ValueDoor, is_private
+from nbcluster.transport.valuefetch import (
+    AT_ONCE,
+    WINDOW,
+    Fetcher,
+    NotFetched,
+    Unwanted,
+    fetch,
+)
+from tests.unit.transport.cut_connections import Relay
+
+MIB = 1 << 20
+
+
+class House:
+    """Doors with values behind them, and what they complained of."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self.values: dict[str, tuple[bytes, Sequence[Any]]] = {}
+        self.complaints: list[str] = []
+        self.fetcher = Fetcher()
+        stack.callback(wait_until, lambda: not self.fetcher.is_at_work, 5, "the threads to end")
+        stack.callback(self.fetcher.close)
+        self.looked_up: list[str] = []
+
+    def door(self, url: str = "tcp://127.0.0.1", *, start: bool = True) -> ValueDoor:
+        door = ValueDoor(url, self._look_up, self.complaints.append)
+        self._stack.callback(lambda: door.ident and door.join(5.0))
+        self._stack.callback(door.close)
+        if start:
+            door.start()
+        return door
+
+    def offer(self, door: ValueDoor, task: str, payload: bytes, *buffers: Any) -> Offer:
+        self.values[task] = payload, buffers
+        return door.offer(TaskId(task), [len(payload), *map(len, buffers)])
+
+    def relay(self, offer: Offer, *cut_after: int) -> tuple[Offer, Relay]:
+        relay = Relay(int(offer.url.rpartition(":")[2]), cut_after)
+        self._stack.callback(relay.close)
+        return msgspec.structs.replace(offer, url=relay.url), relay
+
+    def _look_up(self, task: str) -> tuple[bytes, Sequence[Any]] | None:
+        self.looked_up.append(task)
+        return self.values.get(task)
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    with ExitStack() as stack:
+        yield House(stack)
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context[Any]]:
+    context: zmq.Context[Any] = zmq.Context()
+    yield context
+    context.destroy(linger=0)
+
+
+SHAPES = [
+    (1,),
+    (CHUNK - 1,),
+    (CHUNK,),
+    (CHUNK + 1,),
+    (10, 3 * CHUNK),
+    (10, 0, 1, CHUNK // 2, 5 * CHUNK + 17, 0),
+    (3 * CHUNK + 5, 70_000, 70_000),
+    (100, 40 * CHUNK + 1),
+    (100, *[1000] * 3000),
+]
+
+
+@pytest.mark.parametrize("way", ["tcp", "curve", "ipc"])
+@pytest.mark.parametrize("sizes", SHAPES, ids=str)
+def test_a_value_comes_as_it_was_and_belongs_to_who_fetched_it(
+    house: House, context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str, sizes: Any
+) -> None:
+    if way == "curve":
+        monkeypatch.setenv(ENCRYPTION, "always")
+    door = house.door(f"ipc://{tmp_path}/d" if way == "ipc" else "tcp://127.0.0.1")
+    payload, *buffers = (os.urandom(size) for size in sizes)
+    offer = house.offer(door, "t", payload, *buffers)
+    assert bool(offer.curve) is (way == "curve")
+    came, parts = fetch(context, offer)
+    assert came == payload
+    assert [bytes(part) for part in parts] == buffers
+    assert not any(memoryview(part).readonly for part in parts)
+    assert house.complaints == []
+
+
+def test_only_addresses_of_this_host_go_unencrypted() -> None:
+    assert is_private("tcp://127.0.0.3:0")
+    assert is_private("tcp://[::1]:0")
+    assert is_private("ipc:///run/e1-1")
+    assert not is_private("tcp://10.0.0.1:0")
+    assert not is_private("tcp://localhost.example.org:0")
+
+
+@pytest.mark.parametrize("curve", [False, True])
+def test_who_holds_no_ticket_is_told_nothing(
+    house: House, context: Any, monkeypatch: pytest.MonkeyPatch, curve: bool
+) -> None:
+    monkeypatch.setenv(ENCRYPTION, "always" if curve else "")
+    door, other = house.door(), house.door()
+    offer = house.offer(door, "t", bytes(5 * MIB))
+    house.offer(door, "u", bytes(5 * MIB))
+    for ticket in (b"", bytes(32), other.offer(TaskId("t"), offer.sizes).ticket):
+        with pytest.raises(NotFetched, match="refused the ticket"):
+            fetch(context, msgspec.structs.replace(offer, ticket=ticket))
+    with pytest.raises(NotFetched, match="refused the ticket"):
+        fetch(context, msgspec.structs.replace(offer, task="u"))
+    assert "not signed" in house.complaints[0]
+    assert house.looked_up == []
+    assert fetch(context, offer)[0] == bytes(5 * MIB)
+
+
+def test_what_comes_from_who_holds_no_ticket_is_not_believed(house: House, context: Any) -> None:
+    offer = house.offer(house.door(), "t", bytes(2 * MIB))
+    with context.socket(zmq.ROUTER) as router:
+        port = router.bind_to_random_port("tcp://127.0.0.1")
+
+        def lie() -> None:
+            identity, *_ = router.recv_multipart()
+            router.send_multipart([identity, b"<IDS|MSG>", b"0" * 64, b"{}", b"{}", b"{}", b"x", bytes(MIB)])
+
+        thread = threading.Thread(target=lie)
+        thread.start()
+        with pytest.raises(NotFetched, match="does not hold the ticket"):
+            fetch(context, msgspec.structs.replace(offer, url=f"tcp://127.0.0.1:{port}"))
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_another_curve_key_is_no_way_in(house: House, context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENCRYPTION, "always")
+    offer = house.offer(house.door(), "t", bytes(2 * MIB))
+    stranger, _ = zmq.curve_keypair()
+    for key in (stranger.decode(), ""):
+        with pytest.raises(NotFetched, match="cannot be reached"):
+            fetch(context, msgspec.structs.replace(offer, curve=key))
+    assert house.looked_up == []
+
+
+def test_a_transfer_goes_on_where_it_was_cut(house: House, context: Any) -> None:
+    door = house.door()
+    data = os.urandom(64 * MIB)
+    offer, relay = house.relay(house.offer(door, "t", b"head", data), 20 * MIB + 7, 1000, 100, 30 * MIB)
+    payload, (part,) = fetch(context, offer)
+    assert payload == b"head"
+    assert bytes(part) == data
+    assert relay.connections == 5
+    # What is lost with a connection is what was on its way, and nothing else.
+    assert relay.brought < 64 * MIB + 3 * (WINDOW + 1) * MIB
+    assert house.complaints == []
+
+
+def test_a_source_that_ends_in_the_midst_ends_the_fetch(house: House, context: Any) -> None:
+    offer, relay = house.relay(house.offer(house.door(), "t", bytes(64 * MIB)), 20 * MIB)
+    relay.connections_left = 1
+    begun = time.monotonic()
+    with pytest.raises(NotFetched, match=r"cannot be reached, \d\d of 64 chunks have come"):
+        fetch(context, offer)
+    assert relay.connections == 1
+    assert time.monotonic() - begun < 20
+
+
+def test_a_value_that_is_gone_is_said_to_be(house: House, context: Any) -> None:
+    offer = house.offer(house.door(), "t", bytes(2 * MIB))
+    house.values.clear()
+    with pytest.raises(NotFetched, match="the value of t is not kept there any more"):
+        fetch(context, offer)
+
+
+def test_a_value_whose_bytes_cannot_be_had_says_why(house: House, context: Any) -> None:
+    door = house.door(start=False)
+    offer = house.offer(door, "t", bytes(2 * MIB))
+
+    def look_up(task: str) -> Any:
+        raise NBClusterError("the disk is full")
+
+    door._lookup = look_up
+    door.start()
+    with pytest.raises(NotFetched, match="the disk is full"):
+        fetch(context, offer)
+
+
+@pytest.mark.parametrize("sizes", [(3 * MIB,), (MIB + 1,), (2 * MIB - 1,)], ids=str)
+def test_sizes_that_were_not_offered_are_refused(house: House, context: Any, sizes: tuple[int, ...]) -> None:
+    offer = house.offer(house.door(), "t", bytes(2 * MIB))
+    with pytest.raises(NotFetched, match=r"was due|were asked for"):
+        fetch(context, msgspec.structs.replace(offer, sizes=sizes))
+
+
+def test_more_than_fits_in_memory_is_an_error(house: House, context: Any) -> None:
+    offer = house.offer(house.door(), "t", bytes(2 * MIB))
+    with pytest.raises(NBClusterError, match="there is no memory here for a value of"):
+        fetch(context, msgspec.structs.replace(offer, sizes=(1 << 62,)))
+
+
+def test_what_is_not_wanted_any_more_is_not_fetched(house: House, context: Any) -> None:
+    offer = house.offer(house.door(start=False), "t", bytes(2 * MIB))
+    with pytest.raises(Unwanted):
+        fetch(context, offer, lambda: False)
+
+
+class Outcomes:
+    """What a fetcher told."""
+
+    def __init__(self) -> None:
+        self.came: dict[str, Any] = {}
+        self.looked_after: set[str] = set()
+
+    def wanted(self, task: str) -> Callable[[], bool]:
+        def is_wanted() -> bool:
+            self.looked_after.add(task)
+            return True
+
+        return is_wanted
+
+    def then(self, task: str) -> Callable[[Any], None]:
+        return lambda outcome: self.came.__setitem__(task, outcome)
+
+
+def test_a_few_are_fetched_at_once_and_the_others_wait(house: House) -> None:
+    door, fetcher, outcomes = house.door(start=False), house.fetcher, Outcomes()
+    names = [f"t{index}" for index in range(3 * AT_ONCE)]
+    for name in names:
+        offer = house.offer(door, name, name.encode() * MIB)
+        fetcher.fetch(offer, outcomes.wanted(name), outcomes.then(name))
+    wait_until(lambda: len(outcomes.looked_after) == AT_ONCE, 10, "as many as may be under way")
+    again = set(outcomes.looked_after)
+    outcomes.looked_after.clear()
+    wait_until(lambda: len(outcomes.looked_after) == AT_ONCE, 10, "these to be looked after again")
+    assert outcomes.looked_after == again
+    door.start()
+    wait_until(lambda: len(outcomes.came) == len(names), 10, "all to come")
+    assert {name: value[0] for name, value in outcomes.came.items()} == {
+        name: name.encode() * MIB for name in names
+    }
+
+
+def test_an_address_that_cannot_be_reached_is_not_tried_again_and_again(house: House) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        url = f"tcp://127.0.0.1:{gone.getsockname()[1]}"
+    fetcher, outcomes = house.fetcher, Outcomes()
+    offer = Offer(TaskId("t"), url, bytes(32), (2 * MIB,))
+    fetcher.fetch(offer, lambda: True, outcomes.then("first"))
+    wait_until(lambda: "first" in outcomes.came, 10, "the fetch to fail")
+    assert outcomes.came["first"].is_unreachable
+    fetcher.fetch(offer, lambda: True, outcomes.then("second"))
+    wait_until(lambda: "second" in outcomes.came, 10, "the fetch to fail")
+    assert "a moment ago" in str(outcomes.came["second"])
+
+
+def test_a_closed_door_listens_no_more(house: House) -> None:
+    door = house.door()
+    port = int(door.url.rpartition(":")[2])
+    socket.create_connection(("127.0.0.1", port)).close()
+    door.close()
+    door.join(5)
+    assert not door.is_alive()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+def test_noise_does_not_end_the_door(house: House, context: Any) -> None:
+    offer = house.offer(house.door(), "t", bytes(2 * MIB))
+    with context.socket(zmq.DEALER) as dealer:
+        dealer.connect(offer.url)
+        for noise in ([b""], [b"\xff"], [b"t", b"x"], [b"t"] * 9, [os.urandom(100) for _ in range(7)]):
+            dealer.send_multipart(noise)
+            assert dealer.poll(5000)
+            assert dealer.recv_multipart() == [b""]
+    assert fetch(context, offer)[0] == bytes(2 * MIB)
