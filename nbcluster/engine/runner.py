@@ -37,9 +37,9 @@ UNSENT = 0.002
 DEAF = 1.0
 """Seconds that a call's end waits for a signal that was aimed at it, and that Python has not delivered yet."""
 
-SHORT = 3e-5
-"""Seconds of a call behind which nobody looks for what was written to descriptors: that would cost it half as much
-again, and a program that was waited for takes fifty times as long."""
+SHORT = 1e-4
+"""Seconds of a call behind which nobody looks for what was written to descriptors: to look costs an empty call half as
+much again, and a program that was waited for takes ten times as long."""
 
 INTERRUPTED = "it was interrupted"
 

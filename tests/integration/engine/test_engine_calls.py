@@ -454,11 +454,11 @@ def test_what_is_written_to_the_descriptors_in_a_call_is_in_that_call_and_in_no_
     tasks.hello()
     write = defined(
         "def f(n):\n    import os\n    os.write(1, b'%d\\n' % n)\n    os.write(2, b'%d!\\n' % n)\n"
-        "    return sum(range(10_000))"  # not so short that nobody looks: see runner.SHORT
+        "    return sum(range(30_000))"  # not so short that nobody looks: see runner.SHORT
     )
     program = defined("def f(n):\n    import subprocess\n    subprocess.run(['echo', f'{n}'])")
     coroutine = defined(
-        "async def f(n):\n    import os\n    os.write(1, b'%d\\n' % n)\n    sum(range(10_000))"
+        "async def f(n):\n    import os\n    os.write(1, b'%d\\n' % n)\n    sum(range(30_000))"
     )
     given = [(work, (n,), {}) for n, work in enumerate([write] * 100 + [program, coroutine, NOTHING] * 5)]
     given = [(work, () if work is NOTHING else args, {}) for work, args, _ in given]
