@@ -17,7 +17,7 @@ from nbcluster.engine import context
 from nbcluster.engine.capture import CallOutput
 from nbcluster.engine.gate import Gate
 from nbcluster.engine.interrupts import Interrupts
-from nbcluster.engine.runner import Runner
+from nbcluster.engine.runner import SHORT, Runner
 from nbcluster.engine.waiting import CallQueue, Waiting
 from nbcluster.protocol.outcomes import CallOutcome, Rejected, Returned, Threw, Withdrawn
 from nbcluster.protocol.tasks import CallOrder, CallResult, RunOptions
@@ -77,7 +77,10 @@ class Lane:
             self._send,
             self._hurry,
             self._on_sigint,
+            take_raw=self._take_raw,
         )
+        self.raw: list[tuple[str, int]] = []
+        """Behind which calls it was looked for raw output, and how many had ended before."""
         self.gate.on_open = self.runner.go_on
         self._handler = self.runner._on_sigint
 
@@ -88,6 +91,10 @@ class Lane:
     def _send(self) -> None:
         self.steps._step("send")
         self.sent = len(self.results)
+
+    def _take_raw(self, call: context.RunningCall | None) -> None:
+        assert call is not None
+        self.raw.append((call.task, len(self.results)))
 
     def _hurry(self, output: CallOutput) -> None:
         raise AssertionError("nothing is printed here")
@@ -112,6 +119,12 @@ class Lane:
         self.loop.run_until_complete(wait())
         return [result.outcome for result in self.results]
 
+    def spin(self, seconds: float) -> None:
+        """Compute for so long."""
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            pass
+
 
 @pytest.fixture
 def lane() -> Iterator[Lane]:
@@ -127,6 +140,19 @@ def lane() -> Iterator[Lane]:
 
 def hit(lane: Lane, name: str = "a/1") -> Callable[[], None]:
     return lambda: lane.interrupts.aim_at_call(name, lambda: signal.raise_signal(signal.SIGINT)) and None
+
+
+def test_raw_output_is_taken_before_a_call_has_ended_unless_it_was_very_short(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane.steps.at["start"] = lambda: lane.spin(2 * SHORT)
+    lane.add("a", "b")
+    lane.run(2)
+    assert lane.raw == [("a", 0), ("b", 1)]
+    monkeypatch.setattr("nbcluster.engine.runner.SHORT", 60.0)
+    lane.add("c")
+    lane.run(3)
+    assert lane.raw == [("a", 0), ("b", 1)]
 
 
 def test_calls_run_in_order_and_their_results_are_sent(lane: Lane) -> None:
