@@ -119,6 +119,13 @@ def test_only_addresses_of_this_host_go_unencrypted() -> None:
     assert not is_private("tcp://localhost.example.org:0")
 
 
+def test_a_door_that_other_hosts_can_reach_is_encrypted(house: House, context: Any) -> None:
+    offer = house.offer(house.door("tcp://0.0.0.0"), "t", bytes(2 * MIB))
+    assert len(offer.curve) == 40
+    url = offer.url.replace("0.0.0.0", "127.0.0.1")
+    assert fetch(context, msgspec.structs.replace(offer, url=url))[0] == bytes(2 * MIB)
+
+
 @pytest.mark.parametrize("curve", [False, True])
 def test_who_holds_no_ticket_is_told_nothing(
     house: House, context: Any, monkeypatch: pytest.MonkeyPatch, curve: bool
