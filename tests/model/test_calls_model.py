@@ -15,7 +15,16 @@ from hypothesis.stateful import (
 )
 
 from nbcluster.core.explain import explain
-from nbcluster.core.inputs import Add, CallOrder, CancelOwned, ReleaseKey, Remove, Restart, Scale
+from nbcluster.core.inputs import (
+    Add,
+    CallOrder,
+    CancelOwned,
+    EngineLends,
+    ReleaseKey,
+    Remove,
+    Restart,
+    Scale,
+)
 from nbcluster.core.model import FINAL, EngineState, TaskState
 from nbcluster.protocol.calls import CallOptions
 from nbcluster.protocol.messages import KernelSpecRef
@@ -228,6 +237,17 @@ class Calls(RuleBasedStateMachine):
             return
         self.sim.forget().give_to(number, life, [run], outcome)
         self.sim.and_nothing_else()
+
+    @rule(n=strategies.numbers(), life=st.integers(1, 3))
+    def a_former_life_lends(self, n, life):
+        """What an engine said in a life that has ended counts for nothing in the next."""
+        if self.sim.processes:
+            number = self.pick(self.sim.processes, n)
+            level = self.sim.scheduler.engines[number].level
+            former = self.sim.processes[number].incarnation - life
+            self.sim.forget().step(EngineLends(number, former, level + 1))
+            self.sim.and_nothing_else()
+            assert self.sim.scheduler.engines[number].level == level
 
     @rule(n=strategies.numbers(), outcome=strategies.outcomes())
     def answer_cell(self, n, outcome):
