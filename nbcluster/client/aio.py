@@ -13,6 +13,7 @@ from nbcluster.client.attached import Key
 from nbcluster.client.calling import CallingCluster
 from nbcluster.client.cells import CellRun, OutputTaker, Runs
 from nbcluster.client.futures import Future
+from nbcluster.client.needs import Needs, check_after, refused_for, waits_of
 from nbcluster.client.options import check_namespaces, namespace_name
 from nbcluster.client.views import AsyncView
 from nbcluster.client.watching import Listener, Watching
@@ -104,6 +105,7 @@ class AsyncCluster(CallingCluster):
         priority: int = 0,
         retries: int = 0,
         resources: Mapping[str, float] | None = None,
+        needs: Needs | None = None,
     ) -> CellRun:
         """Send a cell; return when the controller has accepted it.
 
@@ -142,18 +144,23 @@ class AsyncCluster(CallingCluster):
             How often it runs again after its own exception.
         resources : mapping of str to float, optional
             What each engine that runs it must have.
+        needs : Needs, optional
+            What it comes after. When something of that has failed, it is not sent, and fails at once.
 
         Raises
         ------
         UsageError, UnknownTarget, NoEngines, EngineLost, NotSupported
         """
         meant = parse(targets)
+        needed = needs or Needs()
+        check_after((*needed.after, *needed.behind), self, self.calls.task_of)
+        waits = waits_of(needed)
         if timeout is not None and not 0 < timeout < inf:  # here, since JSON knows no NaN
             raise UsageError(f"the timeout of {timeout} s cannot be: it is a number of seconds above 0")
         order = m.SubmitCell(
             CellId(uuid.uuid4().hex),
             code,
-            targets,
+            targets if waits.engine is None else str(waits.engine),
             label=label,
             allow_stdin=allow_stdin,
             silent=silent,
@@ -169,11 +176,18 @@ class AsyncCluster(CallingCluster):
             priority=priority,
             retries=retries,
             resources=dict(resources or {}),
+            after=waits.after,
+            behind=waits.behind,
+            brought=waits.brought,
+            near=waits.near,
         )
         if namespace:
             check_namespaces(meant, self._fleet.engines)
         await self.calls.sent()  # the calls before it come first in the lanes
         run = CellRun(self, order, single=meant.single)
+        if waits.failed is not None:
+            run.refuse(refused_for(run.what, waits.failed))
+            return run
         self._runs.add(run)
         try:
             answer = await self.connection.ask(order, m.Accepted, timeout=60)

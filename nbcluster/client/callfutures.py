@@ -61,6 +61,9 @@ class CallFuture(Future):
     is_planned = False
     """Whether it waits in a graph to be sent."""
 
+    def be_sent(self) -> None:
+        """See that the cluster knows it, so that it can be an argument; UsageError when it does not."""
+
     def __init__(self, calls: Calls, task: TaskId, kind: Kind, key: str = "") -> None:
         super().__init__()
         self._calls = calls

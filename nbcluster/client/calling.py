@@ -10,6 +10,7 @@ from typing import Any
 
 from nbcluster.client.attached import AttachedCluster, Key
 from nbcluster.client.calls import Calls
+from nbcluster.client.cellfutures import CellFuture
 from nbcluster.client.collecting import as_nest, flatten
 from nbcluster.client.connection import Connection
 from nbcluster.client.direct import Direct
@@ -371,6 +372,13 @@ class CallingCluster(AttachedCluster):
 
     async def explain(self, key: str | Future) -> str:
         """Say in a sentence why a task, by its key, id or Future, is where it is."""
+        if isinstance(key, CellFuture):
+            lines = [await self.calls.explain(task) for task in key.open_tasks]
+            return "; ".join(
+                part
+                for part in ("\n".join(lines) or f"{key.what} has ended: {key.status}", key.remark())
+                if part
+            )
         return await self.calls.explain(_key_of(key))
 
     async def forget(self, key: str | Future) -> None:

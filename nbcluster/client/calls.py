@@ -258,16 +258,18 @@ class Calls:
                 f"{future!r} belongs to the cluster {future.address[0]!r} and cannot be an argument of a call on "
                 f"{self.cluster!r}; give its result() instead"
             )
-        if future.is_planned:
-            raise UsageError(
-                f"{future!r} is of a call that is planned and was not sent; it can be an argument of calls of the same "
-                "graph, and of others after the block of the graph"
-            )
+        future.be_sent()
         return future.task
 
     def failure_of(self, task: TaskId) -> Exception | None:
-        """The error of a call that failed here lately."""
+        """The error of a task that failed here lately."""
         return self._failures.get(task)
+
+    def note_failure(self, task: TaskId, error: Exception) -> None:
+        """Remember the error of a task, as the cause of others."""
+        self._failures[task] = error
+        if len(self._failures) > KEPT_FAILURES:
+            self._failures.popitem(last=False)
 
     def _soon(self, function: Callable[[], object]) -> None:
         if self.loop is not None and not self.loop.is_closed():
@@ -401,9 +403,7 @@ class Calls:
             if not isinstance(error, Exception):
                 error = exception_of(end.outcome, what, end.engine)
             if isinstance(error, Exception):
-                self._failures[end.task] = error
-                if len(self._failures) > KEPT_FAILURES:
-                    self._failures.popitem(last=False)
+                self.note_failure(end.task, error)
 
     def _refused(self, tasks: list[TaskId], error: BaseException) -> None:
         for task in tasks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -12,6 +12,7 @@ from nbcluster.client.cellnames import with_cells
 from nbcluster.client.futures import Future
 from nbcluster.client.remote import same
 from nbcluster.errors import (
+    DependencyFailed,
     EngineErrors,
     EngineLost,
     NBClusterError,
@@ -21,7 +22,7 @@ from nbcluster.errors import (
     TaskTimeout,
     UsageError,
 )
-from nbcluster.ids import EngineNumber
+from nbcluster.ids import EngineNumber, TaskId
 from nbcluster.protocol import messages as m
 
 if TYPE_CHECKING:
@@ -137,6 +138,8 @@ def error_of(outcome: m.Outcome, engine: EngineNumber | None) -> Exception | Non
             error = TaskTimeout(
                 f"the cell ran longer than its limit of {seconds:g} s on engine {engine} and was interrupted"
             )
+        case m.Unmet(reason):
+            return DependencyFailed(reason)
         case _:
             assert_never(outcome)
     if raised is not None:
@@ -154,6 +157,8 @@ class CellFuture(Future):
     def __init__(self, run: CellRun) -> None:
         super().__init__()
         self._run = run
+        self.remark: Callable[[], str] = str
+        """What whoever sent it has to add to how it is shown: that its value is stale, and why."""
 
     @property
     def what(self) -> str:
@@ -185,6 +190,16 @@ class CellFuture(Future):
         """What each engine made of the cell so far."""
         return self._run.results
 
+    @property
+    def sender(self) -> object:
+        """The cluster that it was sent to."""
+        return self._run.sender
+
+    @property
+    def open_tasks(self) -> tuple[TaskId, ...]:
+        """Its tasks that have not ended, as far as is known here."""
+        return self._run.open_tasks
+
     def ask_to_stop(self, reason: str, *, force: bool = False) -> None:
         """Ask the engines to let go of it; does not wait."""
         self._run.cancel(reason, force=force)
@@ -193,6 +208,16 @@ class CellFuture(Future):
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop that completes it, and on which it cannot be waited for."""
         return self._run.loop
+
+    def explain(self, timeout: float = 10) -> str:
+        """Say in a sentence for each of its tasks why it is where it is, and whether its value is stale."""
+        lines = (
+            self._run.explain(timeout) if self._run.open_tasks else f"{self.what} has ended: {self.status}"
+        )
+        return "; ".join(part for part in (lines, self.remark()) if part)
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}{', ' if (remark := self.remark()) else ''}{remark}>"
 
     def __reduce__(self) -> Any:
         # Its value is here and not on the cluster: as an argument of a call it goes along.

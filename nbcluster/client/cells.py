@@ -11,7 +11,7 @@ import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Raw, json
 
@@ -21,6 +21,9 @@ from nbcluster.errors import NBClusterError, NotSerializable
 from nbcluster.ids import CellId, EngineNumber, TaskId
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Buffer
+
+if TYPE_CHECKING:
+    from nbcluster.client.calls import Calls
 
 FINISHED_RUNS = 500
 """Finished cells whose late output still finds its place."""
@@ -41,6 +44,10 @@ class Sender(Protocol):
 
     def post_soon(self, request: m.Request) -> None:
         """Send a request from any thread; its answer is not waited for."""
+
+    @property
+    def calls(self) -> Calls:
+        """Its calls, which ask on its loop, and know why tasks failed lately."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -89,6 +96,16 @@ class CellRun:
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop on which what comes is told."""
         return self._sender.loop
+
+    @property
+    def sender(self) -> Sender:
+        """The cluster that it was sent to."""
+        return self._sender
+
+    @property
+    def open_tasks(self) -> tuple[TaskId, ...]:
+        """Its tasks that have not ended, as far as is known here."""
+        return tuple(sorted(self._open))
 
     @property
     def what(self) -> str:
@@ -146,6 +163,12 @@ class CellRun:
             if item is None:
                 return
             yield item
+
+    def explain(self, timeout: float) -> str:
+        """Ask why its tasks are where they are; a line for each that has not ended."""
+        calls = self._sender.calls
+        asked = (calls.here(calls.explain(task), timeout, f"word of {self.what}") for task in self.open_tasks)
+        return "\n".join(asked)
 
     def listen(self, listener: Listener) -> None:
         """Have events given to a callback on the I/O thread: those not yet taken, then all that come, late ones too."""
@@ -209,6 +232,11 @@ class CellRun:
         if isinstance(event, m.TaskDone) and not self._open and not self.done:
             self._finish()
 
+    def refuse(self, error: NBClusterError) -> None:
+        """It is not sent, since what it was to come after has failed."""
+        self._accepted = True
+        self._finish(error)
+
     def lose(self, error: NBClusterError) -> None:
         """The controller is gone: every open task fails with that."""
         if self.done:
@@ -271,6 +299,10 @@ class CellRun:
         number = event.engine if event.engine is not None else EngineNumber(-1)
         result = self.results.setdefault(number, CellResult(number))
         result.error = error_of(event.outcome, event.engine)
+        if result.error is not None:
+            if isinstance(event.outcome, m.Unmet):
+                result.error.__cause__ = self._sender.calls.failure_of(event.outcome.cause)
+            self._sender.calls.note_failure(event.task, result.error)
         result.ok = result.error is None
         if isinstance(event.outcome, m.Succeeded):
             result.values = event.outcome.values

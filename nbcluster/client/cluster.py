@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
-from types import TracebackType
 from typing import Any, Self
 
 from nbcluster.client import current
@@ -19,6 +18,7 @@ from nbcluster.client.executor import Executor
 from nbcluster.client.futures import Future
 from nbcluster.client.graph import Graph
 from nbcluster.client.mapping import Map
+from nbcluster.client.needs import Needs
 from nbcluster.client.oneach import OnEach
 from nbcluster.client.portal import portal
 from nbcluster.client.records import Table
@@ -96,10 +96,8 @@ class Cluster:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        portal().call(self._twin.__aexit__(kind, error, trace))
+    def __exit__(self, *raised: Any) -> None:
+        portal().call(self._twin.__aexit__(*raised))
 
     @property
     def name(self) -> str:
@@ -428,6 +426,7 @@ class Cluster:
         priority: int = 0,
         retries: int = 0,
         resources: Mapping[str, float] | None = None,
+        needs: Needs | None = None,
     ) -> CellRun:
         """Send a cell; return when the controller has accepted it. See `AsyncCluster.send_cell`."""
         work = self._twin.send_cell(
@@ -448,6 +447,7 @@ class Cluster:
             priority=priority,
             retries=retries,
             resources=resources,
+            needs=needs,
         )
         return portal().call(work)
 

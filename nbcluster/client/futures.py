@@ -227,6 +227,11 @@ class Future(concurrent.futures.Future[Any]):
     def ask_to_stop(self, reason: str, *, force: bool = False) -> None:
         """Ask that it be withdrawn or interrupted; does not wait."""
 
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended, and without a value."""
+        return self.done() and self._error() is not None
+
     def add_done_callback(self, fn: Callable[[Any], object]) -> None:
         """Have a function called with this future when it is done, on a thread for callbacks, where it may wait."""
         self.tell_when_done(lambda _: callbacks.call_soon(fn, self))

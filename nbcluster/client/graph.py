@@ -41,6 +41,14 @@ class PlannedFuture(CallFuture):
             raise UsageError(f"{_planned(self)}; to submit nothing, leave the block with an exception")
         super().ask_to_stop(reason, force=force)
 
+    def be_sent(self) -> None:
+        """Refuse one that was not sent."""
+        if self.is_planned:
+            raise UsageError(
+                f"{self!r} is of a call that is planned and was not sent; it can be an argument of calls of the same "
+                "graph, and of others after the block of the graph"
+            )
+
     def give_up(self, why: str, cause: BaseException | None) -> None:
         """It will never be sent."""
         error = TaskCancelled(f"{why}; submit it again in another cluster.graph()")

@@ -25,6 +25,11 @@ def listener_here() -> CallListener | None:
     return _here.get(_latest)
 
 
+def listen_on_this_thread(listener: CallListener | None) -> None:
+    """The same for this thread alone, beside what others do."""
+    _here.set(listener)
+
+
 def listen_here(listener: CallListener | None) -> None:
     """Have the output of calls that are submitted from now on given to a listener."""
     global _latest

@@ -9,14 +9,17 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from keyword import iskeyword
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from msgspec import msgpack
+from msgspec import msgpack, structs
 
 from nbcluster.client.callfutures import ManyFuture
+from nbcluster.client.cellfutures import CellFuture
 from nbcluster.client.fleet import is_ready
 from nbcluster.client.futures import Future
 from nbcluster.client.options import Options, Placement, able_engines, refuse_python, speaks_our_python
+from nbcluster.client.outbox import Kind
 from nbcluster.client.packing import Packed, pack_value, unpack_value
 from nbcluster.client.scatter import split
 from nbcluster.client.sharing import Sharing
@@ -31,7 +34,7 @@ from nbcluster.errors import (
     RemoteTraceback,
     UsageError,
 )
-from nbcluster.ids import EngineNumber, Incarnation
+from nbcluster.ids import EngineNumber, Incarnation, TaskId
 from nbcluster.payload.envelopes import SegmentRef, seal
 from nbcluster.payload.forms import Form
 from nbcluster.payload.functions import plain_call
@@ -162,15 +165,43 @@ class OnEach:
         check_name(name)
         return self._operate(operations.ship, (name, value, digest), f"ship {name}")
 
-    def pull(self, names: str | Sequence[str]) -> Future:
-        """Read a name, or several as a dict."""
+    def pull(
+        self, names: str | Sequence[str], behind: Mapping[int, Sequence[TaskId]] | None = None
+    ) -> Future:
+        """Read a name, or several as a dict; on each engine when the tasks of `behind` have succeeded."""
         if isinstance(names, str):
             check_name(names)
-            return self._operate(operations.get, (names,), f"pull {names}")
+            return self._operate(operations.get, (names,), f"pull {names}", behind)
         wanted = list(names)
         for name in wanted:
             check_name(name)
         return self._operate(operations.pull, (wanted,), f"pull {', '.join(wanted)}")
+
+    def take_from(self, name: str, where: EngineNumber | CellFuture) -> Future:
+        """Read a name on one engine: a number, or that on which a cell runs, once it has ended well."""
+        return self._operate_at(
+            operations.get, self._calls.packer.arguments((name,), {}), f"pull {name}", where
+        )
+
+    def give_to(
+        self, name: str, value: Future, where: EngineNumber | CellFuture, digest: str, *, keep_own: bool
+    ) -> Future:
+        """Bind a name on one engine, unless `keep_own` and it has its own; `where` as in `take_from`."""
+        operation, args = (
+            (operations.ship, (name, value, digest)) if keep_own else (operations.push, ({name: value},))
+        )
+        return self._operate_at(operation, self._calls.packer.arguments(args, {}), f"send {name}", where)
+
+    def _operate_at(
+        self, operation: Callable[..., Any], packed: Packed, label: str, where: EngineNumber | CellFuture
+    ) -> Future:
+        function = self._calls.packer.function(operation)
+        tasks = where.open_tasks if isinstance(where, CellFuture) else ()
+        number = where.engine if isinstance(where, CellFuture) else where
+        kind = self._quiet.kind_at("" if tasks else str(number), label, pinned=True)
+        if tasks:  # the sort of a call is looked up by its options, so this one is its own
+            kind = Kind(structs.replace(kind.options, near=tasks[0]))
+        return self._calls.send(kind, function, packed, after=tasks)
 
     def delete(self, names: Sequence[str]) -> Future:
         """Delete names."""
@@ -218,16 +249,31 @@ class OnEach:
         }
         return self._shape(label, futures)
 
-    def _operate(self, operation: Callable[..., Any], args: tuple[Any, ...], label: str) -> Future:
-        return self._send(operation, self._calls.packer.arguments(args, {}), label)
+    def _operate(
+        self,
+        operation: Callable[..., Any],
+        args: tuple[Any, ...],
+        label: str,
+        behind: Mapping[int, Sequence[TaskId]] | None = None,
+    ) -> Future:
+        return self._send(operation, self._calls.packer.arguments(args, {}), label, behind or {})
 
-    def _send(self, operation: Callable[..., Any], packed: Packed, label: str) -> Future:
+    def _send(
+        self,
+        operation: Callable[..., Any],
+        packed: Packed,
+        label: str,
+        behind: Mapping[int, Sequence[TaskId]] = MappingProxyType({}),
+    ) -> Future:
         function = self._calls.packer.function(operation)
         return self._shape(
             label,
             {
                 number: self._calls.send(
-                    self._quiet.kind_at(str(number), label, pinned=True), function, packed
+                    self._quiet.kind_at(str(number), label, pinned=True),
+                    function,
+                    packed,
+                    after=behind.get(number, ()),
                 )
                 for number in self.numbers()
             },

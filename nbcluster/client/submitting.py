@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nbcluster.client.callfutures import CallFuture, ManyFuture
 from nbcluster.client.calls import Calls
@@ -11,7 +11,7 @@ from nbcluster.client.fleet import Fleet
 from nbcluster.client.futures import Future
 from nbcluster.client.mapping import AsyncMap, Map, MapRun
 from nbcluster.client.options import Options, Placement, tasks_of
-from nbcluster.client.outbox import Kind
+from nbcluster.client.outbox import Kind, Parcel
 from nbcluster.client.packing import Function, Packed, Packer
 from nbcluster.client.remote import pickled, same
 from nbcluster.errors import UsageError
@@ -20,6 +20,9 @@ from nbcluster.payload.functions import plain_call
 
 if TYPE_CHECKING:
     from nbcluster.client.executor import Executor
+
+
+F = TypeVar("F", bound=CallFuture)
 
 
 class Carrier(Protocol):
@@ -91,6 +94,14 @@ class Submission:
             packer.warn_of_huge(function, packed, args, kwargs)
         kind = self._placement.kind(label or function.label, plain)
         return self._carrier.send(kind, function, packed, key=self.options.key, after=self._after)
+
+    def draft(self, future_type: type[F], function: Callable[..., Any], label: str) -> tuple[F, Parcel]:
+        """Make a call without arguments, and its Future; it is sent by whoever fills it in."""
+        packer = self.calls.packer
+        kind = self._placement.kind(label, function)
+        return self.calls.draft(
+            future_type, kind, packer.function(function), packer.arguments((), {}), after=self._after
+        )
 
     def placement_under(self, options: Options) -> Placement:
         """Return where calls with these options go."""

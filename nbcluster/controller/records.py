@@ -19,7 +19,7 @@ def state_of(outcome: o.CallOutcome | m.Outcome) -> str:
     match outcome:
         case o.Returned() | m.Succeeded():
             return "done"
-        case o.Threw() | o.OutOfTime() | o.Rejected() | m.Raised() | m.TimedOut():
+        case o.Threw() | o.OutOfTime() | o.Rejected() | m.Raised() | m.TimedOut() | m.Unmet():
             return "failed"
         case o.EngineGone() | m.Lost():
             return "lost"
@@ -38,6 +38,8 @@ def error_of(outcome: o.CallOutcome | m.Outcome) -> str:
             error = f"TaskTimeout: it ran longer than {seconds:g} s{'; ' if note else ''}{note}"
         case o.Rejected(name, message):
             error = f"{name}: {message}"
+        case m.Unmet(reason):
+            error = f"DependencyFailed: {reason}"
         case o.EngineGone(reason) | m.Lost(reason):
             error = f"EngineLost: {reason}"
         case o.Withdrawn(reason) | m.Cancelled(reason):

@@ -90,7 +90,8 @@ def _check_needs(scheduler: Scheduler, call: Call, name: str) -> None:
         for source in call.order.inputs:
             assert call.id in (calls[source].users or {}), f"{name} is no user of its input {source}"
     if call.state is TaskState.WAITING:
-        open_needs = {n for n in needs if n in calls and calls[n].outcome is None}
+        sources = {n: calls.get(n) or scheduler.tasks.get(n) for n in needs}
+        open_needs = {n for n, source in sources.items() if source is not None and source.outcome is None}
         assert call.missing == len(open_needs) > 0, f"{name} misses {call.missing}; open are {open_needs}"
     elif call.outcome is None and call.missing:
         _check_ahead(scheduler, call, name)
@@ -231,5 +232,6 @@ def _check_counts(scheduler: Scheduler) -> None:
     waiting = sum(isinstance(item, Task) for engine in scheduler.engines.values() for item in engine.lane)
     waiting += sum(len(pool) for pool in ledger.pools.values())
     waiting += sum(call.state in (TaskState.WAITING, TaskState.READY) for call in scheduler.calls.values())
+    waiting += sum(task.state is TaskState.WAITING for task in scheduler.tasks.values())
     waiting += sum(max(0, len(engine.inflight) - 1) for engine in scheduler.engines.values())
     assert scheduler.queued == waiting, f"{scheduler.queued} tasks are said to wait and {waiting} do"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import assert_never
 
-from nbcluster.core import placement, targets
+from nbcluster.core import awaiting, placement, targets
 from nbcluster.core.effects import InterruptCell, TellAccepted
 from nbcluster.core.inputs import Cancel, CellReturned, SubmitTasks
 from nbcluster.core.ledger import Ledger
@@ -53,8 +53,15 @@ def submit(ledger: Ledger, order: SubmitTasks) -> None:
     sequence = ledger.next_sequence()
     places = tuple(TaskPlace(task, engine) for task, engine in zip(order.tasks, engines, strict=False))
     ledger.effects.append(TellAccepted(order.client, cell.cell, places))
-    for place in places:
-        ledger.enter(Task(place.task, cell.cell, order.client, cell, order.language, sequence, place.engine))
+    tasks = [
+        Task(place.task, cell.cell, order.client, cell, order.language, sequence, place.engine)
+        for place in places
+    ]
+    if cell.after or cell.behind or cell.brought:
+        awaiting.enter(ledger, tasks)
+    else:
+        for task in tasks:
+            ledger.enter(task)
     if None in engines:
         ledger.hungry.update(numbers)
     if cell.startup:
@@ -73,6 +80,8 @@ def _refuse_malformed(ledger: Ledger, order: SubmitTasks, wanted: targets.Target
     if cell.retries < 0:
         raise UsageError(f"{cell.retries} retries cannot be: the number of retries is 0 or more")
     placement.check_resources(cell.resources)
+    if cell.after or cell.behind or cell.brought:
+        awaiting.refuse_malformed(ledger, cell, wanted)
     if cell.cell in ledger.cells or cell.cell in ledger.startup:
         raise UsageError(f"the cell id {cell.cell!r} is in use; each submission needs a new one")
     taken = [task for task in order.tasks if task in ledger.tasks]
@@ -153,7 +162,7 @@ def cancel_one(ledger: Ledger, task: Task, reason: str, force: bool = False) -> 
     """Withdraw or interrupt a task. Returns whether its engine must be restarted for it."""
     task.force |= force
     match task.state:
-        case TaskState.READY:
+        case TaskState.WAITING | TaskState.READY:
             ledger.end(task, TaskState.CANCELLED, Cancelled(reason))
         case TaskState.RUNNING:
             task.stop_reason = reason
@@ -166,8 +175,6 @@ def cancel_one(ledger: Ledger, task: Task, reason: str, force: bool = False) -> 
             _interrupt_again(ledger, task)
         case TaskState.DONE | TaskState.FAILED | TaskState.CANCELLED | TaskState.LOST:
             raise AssertionError(f"task {task.id} has ended and is still kept")
-        case TaskState.WAITING:
-            raise AssertionError(f"task {task.id} waits for others, which cells do not")
         case _:
             assert_never(task.state)
     return False

@@ -137,7 +137,7 @@ def _may_follow(ledger: Ledger, call: Call, engine: Engine) -> bool:
         if source.lost or not (source.state is _DONE or _comes_before(source, call, engine)):
             return False
     for name in order.after:
-        source_after = calls.get(name)
+        source_after = calls.get(name) or ledger.tasks.get(name)
         if source_after is not None and source_after.outcome is None and name not in order.inputs:
             return False
     return True

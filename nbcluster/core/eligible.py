@@ -10,8 +10,8 @@ from nbcluster.core.kinds import Kind, KindKey
 from nbcluster.core.ledger import Ledger
 from nbcluster.core.model import Call, Engine, could_call, has, language_of
 from nbcluster.core.placement import check_resources, describe
-from nbcluster.errors import NBClusterError, NoEngines, NotSupported, UsageError
-from nbcluster.ids import EngineNumber
+from nbcluster.errors import NBClusterError, NoEngines, NotSupported, UsageError, ValueReleased
+from nbcluster.ids import EngineNumber, TaskId
 from nbcluster.protocol.calls import CallOptions
 from nbcluster.protocol.outcomes import Rejected
 
@@ -48,6 +48,9 @@ def _place(ledger: Ledger, options: CallOptions) -> Place:
     wanted = targets.parse(options.targets)
     alone = options.timeout is not None
     resources = frozenset(options.resources.items())
+    if options.near is not None:
+        engine = _engine_of_cell(ledger, options.near)
+        return Place(_kind(ledger, (wanted.text, resources, alone, options.level), wanted, options), engine)
     known = ledger.kinds.get((wanted.text, resources, alone, options.level))
     by_name = not any(isinstance(part, targets.Number | targets.Span) for part in wanted.parts)
     if known is not None and known.engines and by_name:
@@ -64,11 +67,23 @@ def _place(ledger: Ledger, options: CallOptions) -> Place:
 def _refuse_malformed(options: CallOptions) -> None:
     if options.timeout is not None and not 0 < options.timeout < inf:
         raise UsageError(f"the timeout of {options.timeout} s cannot be: it is a number of seconds above 0")
+    if options.near is not None and not (options.pinned and not options.targets):
+        raise UsageError("a call near a cell is pinned there, and has no other targets")
     if options.level < 0:
         raise UsageError(f"a call cannot be nested {options.level} deep")
     if options.retries < 0:
         raise UsageError(f"{options.retries} retries cannot be: the number of retries is 0 or more")
     check_resources(options.resources)
+
+
+def _engine_of_cell(ledger: Ledger, name: TaskId) -> EngineNumber | None:
+    """The engine of a cell's task; None while it is not chosen."""
+    ended, task = ledger.ended.get(name), ledger.tasks.get(name)
+    if ended is not None:
+        return ended.engine
+    if task is not None:
+        return task.bound
+    raise ValueReleased(f"nothing is known of the task {name}, on whose engine this call is to run")
 
 
 def _refuse_unable(ledger: Ledger, options: CallOptions, numbers: tuple[EngineNumber, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 
 from nbcluster.core.durations import duration
@@ -47,7 +48,7 @@ def explain(scheduler: Scheduler, name: TaskId | str) -> str:
         case TaskState.RUNNING:
             return f"{what} runs on engine {task.engine}"
         case TaskState.WAITING:
-            raise AssertionError(f"task {task_id} waits for others, which cells do not")
+            return f"{what} waits for {_open_needs(scheduler, task)}"
         case TaskState.STOPPING:
             return (
                 f"{what} was interrupted on engine {task.engine} {_why_stopped(task)}, and has not ended yet"
@@ -134,10 +135,22 @@ def explain_call(scheduler: Scheduler, call: Call) -> str:
 
 def _open_inputs(scheduler: Scheduler, call: Call) -> str:
     names = dict.fromkeys(call.order.inputs + call.order.after)
-    found = [scheduler.calls[name] for name in names if name in scheduler.calls]
-    texts = [
-        f"{source.title!r} ({source.id}, {source.state.value})" for source in found if source.outcome is None
-    ]
+    return _listed_open(scheduler, names)
+
+
+def _open_needs(scheduler: Scheduler, task: Task) -> str:
+    return _listed_open(scheduler, task.counted)
+
+
+def _listed_open(scheduler: Scheduler, names: Iterable[TaskId]) -> str:
+    texts: list[str] = []
+    for name in names:
+        source = scheduler.calls.get(name) or scheduler.tasks.get(name)
+        if source is not None and source.outcome is None:
+            if isinstance(source, Call):
+                texts.append(f"{source.title!r} ({source.id}, {source.state.value})")
+            else:
+                texts.append(f"{title(source.order)!r} ({source.state.value})")
     rest = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
     return ", ".join(texts[:_NAMED]) + rest
 

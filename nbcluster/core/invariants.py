@@ -25,6 +25,9 @@ def check(scheduler: Scheduler) -> None:
     _check_timers(scheduler)
     ledger = scheduler.ledger
     assert not ledger.effects, f"effects were left behind: {ledger.effects}"
+    assert not ledger.over, f"nobody was told of ends: {ledger.over}"
+    known = scheduler.tasks.keys() | scheduler.calls.keys()
+    assert ledger.awaited.keys() <= known, f"the ends of {set(ledger.awaited) - known} are waited for in vain"
     assert not ledger.failing, f"cells that fail fast were left behind: {ledger.failing}"
     assert not ledger.hungry, f"engines were left hungry: {ledger.hungry}"
     assert not ledger.moved, f"changes of the engines {list(ledger.moved)} were left without consequences"
@@ -78,11 +81,16 @@ def _check_task(scheduler: Scheduler, task: Task) -> None:
     lanes = [engine.number for engine in engines if any(item is task for item in engine.lane)]
     pools = [key for key, pool in scheduler.ledger.pools.items() if any(item is task for item in pool)]
     places = f"runs on {at}, waits for {lanes} and in the pools {pools}"
-    assert len(at) + len(lanes) + len(pools) == 1, f"{name} is not in one place: it {places}"
-    assert task.queued == (not at), f"{name} is marked as queued: {task.queued}; it {places}"
+    waits = task.state is TaskState.WAITING
+    assert len(at) + len(lanes) + len(pools) == (not waits), f"{name} is not in one place: it {places}"
+    assert task.queued == (not at and not waits), f"{name} is marked as queued: {task.queued}; it {places}"
     if task.state in _ON_ENGINE:
         assert at == [task.engine], f"{name} is {task.state.value} but it {places}"
         assert task.attempt > 0, f"{name} runs without an attempt"
+    elif waits:
+        sources = [scheduler.tasks.get(need) or scheduler.calls.get(need) for need in task.counted]
+        missing = sum(source is not None and source.outcome is None for source in sources)
+        assert task.missing == missing > 0, f"{name} waits for {task.missing} tasks, and {missing} are open"
     else:
         assert not at, f"{name} is ready but it {places}"
         assert task.bound is None or lanes == [task.bound], f"{name} is bound to {task.bound}; it {places}"

@@ -10,18 +10,23 @@ from nbcluster.core.model import (
     MOVES,
     Call,
     Cell,
+    Ended,
     Engine,
     EngineState,
     StartupCell,
     Task,
     TaskState,
     is_up,
+    title,
 )
 from nbcluster.core.outbox import Outbox
 from nbcluster.core.queues import Line, Turns
 from nbcluster.errors import UnknownTarget
 from nbcluster.ids import CellId, EngineNumber, Incarnation, TaskId
-from nbcluster.protocol.messages import Cancelled, Lost, Outcome, Raised, Succeeded, TimedOut
+from nbcluster.protocol.messages import Cancelled, Lost, Outcome, Raised, Succeeded, TimedOut, Unmet
+
+ENDED_KEPT = 10_000
+"""Tasks of cells whose end is remembered for what was submitted before its client had heard of that end."""
 
 PoolKey = tuple[str, frozenset[tuple[str, float]]]
 """A language, folded, and resources: tasks that agree in them may run on the same engines."""
@@ -49,6 +54,12 @@ class Ledger:
         """Cells whose other tasks are to end because one did not succeed, with the reason."""
         self.moved: dict[EngineNumber, None] = {}
         """Engines that can run other things than before: they came, went, got ready or failed."""
+        self.ended: dict[TaskId, Ended] = {}
+        """The last tasks of cells that ended."""
+        self.awaited: dict[TaskId, list[Task | Call]] = {}
+        """What waits for each task, where it or what waits is a cell's. Who has ended since is passed over."""
+        self.over: list[tuple[Ended, list[Task | Call]]] = []
+        """What has ended in this step, with those that waited for it."""
         self._changed: dict[EngineNumber, None] = {}
         self._incarnations = 0
         self._sequence = 0
@@ -120,11 +131,19 @@ class Ledger:
         return self._sequence
 
     def enter(self, task: Task) -> None:
-        """Accept a task: let it wait in its engine's lane, or in the pool of its language."""
+        """Accept a task: let it wait in its engine's lane, in the pool of its language, or for what it comes after."""
         self.tasks[task.id] = task
         cell = self.cells.setdefault(task.cell, Cell(task.cell, task.owner, task.order))
         cell.open.add(task.id)
+        if task.state is TaskState.READY:
+            self._let_wait(task)
+
+    def make_ready(self, task: Task) -> None:
+        """What a task came after has ended."""
+        self._move(task, TaskState.READY)
         self._let_wait(task)
+        if task.bound is None:
+            self.hungry.update(self.engines)
 
     def again(self, task: Task) -> None:
         """Let a task that raised wait for another run."""
@@ -244,6 +263,7 @@ class Ledger:
 
     def _tell_done(self, task: Task, outcome: Outcome) -> None:
         task.outcome = outcome
+        self._note_end(task, outcome)
         if not task.muted:
             self.effects.append(TellDone(task.owner, task.cell, task.id, task.engine, task.attempt, outcome))
         cell = self.cells[task.cell]
@@ -258,6 +278,16 @@ class Ledger:
         ):
             cell.failed_fast = True
             self.failing[cell.id] = f"{_what_became(outcome, task.engine)}, and the cell is to fail fast"
+
+    def _note_end(self, task: Task, outcome: Outcome) -> None:
+        cause = outcome.cause if isinstance(outcome, Unmet) else task.id
+        became = "" if isinstance(outcome, Succeeded) else became_of_cell(outcome)
+        ended = self.ended[task.id] = Ended(task.id, title(task.order), task.engine, became, cause)
+        if len(self.ended) > ENDED_KEPT:
+            del self.ended[next(iter(self.ended))]
+        waiting = self.awaited.pop(task.id, None)
+        if waiting:
+            self.over.append((ended, waiting))
 
     def flush(self) -> list[Effect]:
         """The effects since the last flush, each changed engine shown once at the end."""
@@ -294,5 +324,25 @@ def _what_became(outcome: Outcome, engine: EngineNumber | None) -> str:
             return f"{where} did not end within {seconds:g} s"
         case Cancelled(reason):
             return f"the task of {where} was cancelled: {reason}"
+        case Unmet(reason):
+            return f"the task of {where} did not run: {reason}"
         case Succeeded():
             return f"{where} completed"
+
+
+def became_of_cell(outcome: Outcome) -> str:
+    """How a cell ended that did not succeed, as the end of a sentence."""
+    match outcome:
+        case Raised(ename, evalue):
+            first = evalue.strip().partition("\n")[0]
+            return f"raised {ename}: {first}" if first else f"raised {ename}"
+        case Lost(reason):
+            return f"was lost: {reason}"
+        case Cancelled(reason):
+            return f"was cancelled: {reason}"
+        case TimedOut(seconds):
+            return f"did not end within {seconds:g} s"
+        case Unmet(reason):
+            return f"did not run: {reason}"
+        case Succeeded():
+            raise AssertionError("a cell that succeeded fails no other")

@@ -18,7 +18,7 @@ class TaskState(Enum):
     """Where a task is in its life."""
 
     WAITING = "waiting"
-    """For other tasks to end (calls alone)."""
+    """For other tasks to end."""
     READY = "ready"
     RUNNING = "running"
     STOPPING = "stopping"
@@ -99,6 +99,10 @@ class Task:
     """Its owner has left: there is no one to tell."""
     failures: int = 0
     """How often it raised and was run again."""
+    counted: tuple[TaskId, ...] = ()
+    """Tasks that it waits for, or has waited for."""
+    missing: int = 0
+    """So many of them must end before it is ready."""
     queued: bool = False
 
     def __post_init__(self) -> None:
@@ -114,6 +118,19 @@ class Task:
 
 _LIVE, _STARTUP = -(1 << 66), -(1 << 65)
 """Before every priority that fits a message."""
+
+
+@dataclass(slots=True, frozen=True)
+class Ended:
+    """How the task of a cell ended."""
+
+    task: TaskId
+    title: str
+    engine: EngineNumber | None
+    became: str
+    """As the end of a sentence, "" when it succeeded."""
+    cause: TaskId
+    """The first that did not succeed: itself, or what it was to come after."""
 
 
 @dataclass(slots=True, eq=False)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import assert_never
 
-from nbcluster.core import calls, cells, dispatch, fleet, stopping, values
+from nbcluster.core import awaiting, calls, cells, dispatch, fleet, stopping, values
 from nbcluster.core.effects import Effect, TellRefused
 from nbcluster.core.inputs import (
     Add,
@@ -157,6 +157,11 @@ class Scheduler:
             cells.lose_hopeless(ledger)
         if ledger.failing:
             cells.fail_fast(ledger)
+        while ledger.over:
+            awaiting.draw_consequences(ledger)
+            calls.draw_consequences(ledger)
+            if ledger.failing:
+                cells.fail_fast(ledger)
         dispatch.settle(ledger)
 
     def _force_out(self, tasks: Sequence[Task], stuck: Sequence[Call]) -> None:

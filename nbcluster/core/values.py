@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nbcluster.core.effects import CallEnd, ClearTimer
 from nbcluster.core.ledger import Ledger
-from nbcluster.core.model import FINAL, MOVES, Call, Engine, TaskState
+from nbcluster.core.model import FINAL, MOVES, Call, Ended, Engine, TaskState
 from nbcluster.errors import UsageError, ValueReleased
 from nbcluster.ids import ClientId, TaskId
 from nbcluster.protocol.outcomes import (
@@ -29,13 +29,21 @@ _DONE, _RUNNING, _WAITING = TaskState.DONE, TaskState.RUNNING, TaskState.WAITING
 def wait_for_inputs(ledger: Ledger, call: Call) -> Rejected | None:
     """Note what a new call waits for. Returns why it cannot be, if it cannot."""
     order = call.order
+    cells: dict[TaskId, None] = {}
     sources: list[Call] = []
     lost: Call | None = None
     place = 0
     for name in order.inputs + order.after if order.after else order.inputs:
         source = ledger.calls.get(name)
         if source is None:
-            return Rejected("ValueReleased", _never(name))
+            ended = ledger.ended.get(name)
+            if name in order.inputs or (ended is None and name not in ledger.tasks):
+                return Rejected("ValueReleased", _never(name))
+            if ended is None:
+                cells[name] = None
+            elif ended.became:
+                return because_of_cell(call, ended)
+            continue
         if source.outcome is not None and not isinstance(source.outcome, Returned):
             return because_of(ledger, call, source)
         if len(sources) < len(order.inputs):
@@ -47,6 +55,9 @@ def wait_for_inputs(ledger: Ledger, call: Call) -> Rejected | None:
     if lost is not None:
         return _lost(lost)
     call.place = place or call.place
+    for name in cells:
+        call.missing += 1
+        ledger.awaited.setdefault(name, []).append(call)
     _link(ledger, call, sources)
     return None
 
@@ -106,6 +117,20 @@ def because_of(ledger: Ledger, call: Call, source: Call) -> Rejected:
     return Rejected("DependencyFailed", f"{needed}, which {became(outcome)}", cause)
 
 
+def because_of_cell(call: Call, ended: Ended) -> Rejected:
+    """How a call ends that comes after a cell which did not succeed."""
+    call.because = f"{ended.title!r} ({ended.task}) {ended.became}"
+    text = f"{call.title!r} comes after {ended.title!r} ({ended.task}), which {ended.became}"
+    return Rejected("DependencyFailed", text, ended.cause)
+
+
+def end_of(call: Call, outcome: CallOutcome) -> Ended:
+    """How a call ended, for cells that come after it."""
+    cause = outcome.cause if isinstance(outcome, Rejected) and outcome.cause is not None else call.id
+    text = "" if isinstance(outcome, Returned) else became(outcome)
+    return Ended(call.id, call.title, call.engine, text, cause)
+
+
 def became(outcome: CallOutcome | None) -> str:
     """How a call ended that did not succeed, as the end of a sentence."""
     match outcome:
@@ -162,6 +187,8 @@ def tell(ledger: Ledger, call: Call, outcome: CallOutcome) -> None:
         else:
             ledger.doomed += [(waiter, call) for waiter in call.waiters]
         call.waiters = None
+    if ledger.awaited and (waiting := ledger.awaited.pop(call.id, None)):
+        ledger.over.append((end_of(call, outcome), waiting))
 
 
 def _let_inputs_go(ledger: Ledger, call: Call) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+from nbcluster.client.needs import Needs
 from nbcluster.notebook.running import CellRun
 from nbcluster.protocol.messages import ClusterStatus, CommSent, EngineStatus, TaskOutput
 from nbcluster.protocol.origin import Origin
@@ -43,6 +44,7 @@ class ClusterLike(Protocol):
         priority: int = 0,
         retries: int = 0,
         resources: Mapping[str, float] | None = None,
+        needs: Needs | None = None,
     ) -> CellRun:
         """Send a cell."""
 

@@ -24,6 +24,7 @@ from nbcluster.protocol.messages import (
     TaskPlace,
     TaskStarted,
     TimedOut,
+    Unmet,
 )
 
 CellEvent = TaskStarted | TaskOutput | InputWanted | TaskDone
@@ -369,6 +370,8 @@ def _failure(event: TaskDone) -> str:
             return reason.splitlines()[0][:200] if reason else "the engine ended"
         case TimedOut(seconds=seconds):
             return f"ran longer than {seconds:g} s"
+        case Unmet(reason=reason):
+            return f"did not run: {reason}".splitlines()[0][:200]
         case _:
             assert_never(event.outcome)
 

@@ -26,6 +26,8 @@ class CellOptions:
     cluster: str | None = None
     name: str | None = None
     """Of `--as`: the name that the Future gets in the notebook."""
+    after: tuple[str, ...] = ()
+    """Names of Futures that must have succeeded first."""
     background: bool = False
     wait: bool = False
     local: bool = False
@@ -75,6 +77,7 @@ _CELL_VALUES = {
     "-t": "targets",
     "--targets": "targets",
     "--as": "name",
+    "--after": "after",
     "--group": "group",
     "--timeout": "timeout",
     "--push": "push",
@@ -172,7 +175,7 @@ def _cell_options(found: dict[str, object]) -> CellOptions:
             f"--group {found['group']} is none of {', '.join(GROUPS)}"
             f"{did_you_mean(str(found['group']), GROUPS)}"
         )
-    for option in ("push", "pull", "scatter", "gather", "pure"):
+    for option in ("after", "push", "pull", "scatter", "gather", "pure"):
         if option in found:
             found[option] = _names(f"--{option}", str(found[option]))
     if "namespace" in found:
@@ -201,9 +204,12 @@ def _check_graph(found: dict[str, object]) -> None:
             if field_name in found:
                 raise UsageError(f"{option} is not for --graph: {why}")
         return
-    for option in ("plan", "pure"):
-        if option in found:
-            raise UsageError(f"--{option} is about --graph; write --graph too")
+    if "pure" in found:
+        raise UsageError("--pure is about --graph; write --graph too")
+    if "after" in found:
+        for option in ("live", "startup"):
+            if found.get(option):
+                raise UsageError(f"--after waits for others and --{option} does not; write one of them")
 
 
 _SENT_ANYWAY = "what the cell reads of the notebook is sent by itself"
@@ -217,8 +223,8 @@ _NOT_WITH_GRAPH = {
     "startup": ("--startup", "its statements are calls, and not for each engine"),
     "local": ("--local", "run the cell once more without the magic"),
     "name": ("--as", "the names that the cell assigns become Futures"),
+    "after": ("--after", "a Future that the cell reads is waited for"),
     "fail_fast": ("--fail-fast", "what does not depend on a failed statement still runs"),
-    "background": ("--async", "its order is settled while it runs; submit functions to go on meanwhile"),
 }
 """Options that --graph does not take, and why."""
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from nbcluster.errors import UsageError
 from nbcluster.notebook.clusters import ClusterLike
 from nbcluster.notebook.dataflow.graph import Graph, graph_of
 from nbcluster.notebook.errors import CellInterrupted
 from nbcluster.notebook.grammar import CellOptions, did_you_mean
+from nbcluster.notebook.graphbackground import BackgroundGraph, GraphFuture
 from nbcluster.notebook.graphnames import check_names, surroundings_of
 from nbcluster.notebook.graphoutput import OrderedOutput
 from nbcluster.notebook.graphplans import plan_text
 from nbcluster.notebook.graphruns import Cell, GraphRun
+from nbcluster.notebook.operations import Publisher, Write
 from nbcluster.notebook.publishers import publisher_for
 from nbcluster.notebook.reads import names_bound
 from nbcluster.notebook.running import Interrupts
@@ -34,8 +38,26 @@ class GraphCells:
         self._types: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         """What is known of the values of Futures that graph cells have made."""
 
-    def run(self, cluster: ClusterLike, options: CellOptions, code: str, label: str, first_line: int) -> None:
+    def run(
+        self,
+        cluster: ClusterLike,
+        options: CellOptions,
+        code: str,
+        label: str,
+        first_line: int,
+        later: Callable[[Callable[[str], object]], Publisher],
+    ) -> GraphFuture | None:
         """Run a cell as a graph, or say what it would do.
+
+        Parameters
+        ----------
+        later : callable
+            Given what hears each text, returns what draws into this cell when the notebook does not wait for it.
+
+        Returns
+        -------
+        GraphFuture or None
+            That of a cell that the notebook does not wait for.
 
         Raises
         ------
@@ -48,10 +70,12 @@ class GraphCells:
         pulled = self._pulled(options, graph, cell)
         if options.plan:
             _say(plan_text(graph, self._sizes(graph, cell), _engines(cluster, options)))
-            return
+            return None
         if graph.stuck is not None:
             line, reason = graph.stuck
             _say(f"line {line} {reason}: the cell runs as one node, in its order")
+        if not options.blocks:
+            return self._start(cluster, options, cell, later)
         run = GraphRun(cluster, options, cell, self._shell.user_ns, self._output)
         interrupts = Interrupts()
         with interrupts.counted():
@@ -62,6 +86,61 @@ class GraphCells:
                 _pull(bound, pulled, self._shell.user_ns, interrupts)
         self._share(run)
         self._finish(run, bound, pulled)
+        return None
+
+    def _start(
+        self,
+        cluster: ClusterLike,
+        options: CellOptions,
+        cell: Cell,
+        later: Callable[[Callable[[str], object]], Publisher],
+    ) -> GraphFuture:
+        """Begin a cell that goes on by itself. An interrupt comes before all of this, or is a wish to stop it."""
+        started: list[BackgroundGraph] = []
+        whole = GraphFuture(cell.label, lambda reason: started[0].stop(reason))
+        publisher = later(whole.add_text)
+        run = GraphRun(
+            cluster,
+            options,
+            cell,
+            self._shell.user_ns,
+            lambda graph: OrderedOutput(_running(graph), publisher),
+        )
+        whole.tell = run.waiting_text
+        run.keep_values()
+        promises = run.promises(_names_made(run.graph, cell.source))
+        interrupts = Interrupts()
+        with interrupts.counted():
+            self._shell.user_ns.update(promises)
+            names = {name: ref(promised) for name, promised in promises.items()}
+            started.append(
+                BackgroundGraph(run, promises, whole, lambda run: self._learn_types(run, names, publisher))
+            )
+            started[0].start()
+            if interrupts.count:
+                whole.ask_to_stop("interrupted in the notebook")
+        if promises:
+            _say(_are_futures(sorted(promises)))
+        self._share(run)
+        return whole
+
+    def _learn_types(
+        self, run: GraphRun, promises: Mapping[str, Callable[[], Any]], publisher: Publisher
+    ) -> None:
+        """A cell has ended that was not waited for: note the types of its values, show its error."""
+        for name, promised in promises.items():
+            future = promised()
+            node = 0 if run.graph.stuck is not None else run.graph.node_of[run.graph.final[name]]
+            if future is not None and name in run.types_of(node):
+                self._types[future] = run.types_of(node)[name]
+        failed = run.first_error()
+        if failed is not None:
+            number, error = failed
+            note = self._note(run, number)
+            if hasattr(error, "add_note"):
+                error.add_note(note)
+            publisher.publish(Write("stderr", f"{note}\n{type(error).__name__}: {error}\n"))
+            publisher.flush()
 
     def _cell(self, options: CellOptions, code: str, label: str, first_line: int) -> Cell:
         shell = self._shell
@@ -76,8 +155,7 @@ class GraphCells:
         return Cell(source, file, label, surroundings, functions, shows_last)
 
     def _output(self, graph: Graph) -> OrderedOutput:
-        running = [statement.number for statement in graph.statements if statement.runs]
-        return OrderedOutput(running, publisher_for(self._shell))
+        return OrderedOutput(_running(graph), publisher_for(self._shell))
 
     def _pulled(self, options: CellOptions, graph: Graph, cell: Cell) -> tuple[str, ...]:
         made = set(graph.final) if graph.stuck is None else set(names_bound(cell.source))
@@ -136,8 +214,7 @@ class GraphCells:
             here = set()
             futures = sorted(bound)
         if futures:
-            few = "is a Future" if len(futures) == 1 else "are Futures"
-            _say(f"{_listed(futures)} {few} now: {futures[0]}.result() brings the value here")
+            _say(_are_futures(futures))
         if failed is not None:
             number, error = failed
             if hasattr(error, "add_note"):
@@ -149,6 +226,30 @@ class GraphCells:
         text = f"--graph: line {line} of the cell failed"
         others = sorted(run.line_of(each) for each in run.failed if each != number)
         return f"{text}; so did {_listed([f'line {each}' for each in others])}" if others else text
+
+
+def _running(graph: Graph) -> list[int]:
+    return [statement.number for statement in graph.statements if statement.runs]
+
+
+def _names_made(graph: Graph, source: str) -> list[str]:
+    """The names that a cell assigns, without those that are its own business."""
+    if graph.stuck is None:
+        return [name for name in graph.final if not name.startswith("_")]
+    defined = {
+        name
+        for node in ast.parse(source).body
+        for name in names_bound(ast.unparse(node))
+        if isinstance(
+            node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        )
+    }
+    return [name for name in sorted(names_bound(source) - defined) if not name.startswith("_")]
+
+
+def _are_futures(names: list[str]) -> str:
+    few = "is a Future" if len(names) == 1 else "are Futures"
+    return f"{_listed(names)} {few} now: {names[0]}.result() brings the value here"
 
 
 def _pull(

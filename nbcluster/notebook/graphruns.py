@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import queue
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any, Protocol
 
 from nbcluster.client.chunks import ChunkSizer
 from nbcluster.client.fleet import is_ready
-from nbcluster.client.listening import listen_here, listener_here
+from nbcluster.client.listening import listen_here, listen_on_this_thread, listener_here
+from nbcluster.client.promised import PromisedFuture, promise
 from nbcluster.engine.fanning import COUNT, fan_elements, fan_items, fan_join
 from nbcluster.engine.statements import Script, pick, run_script, run_script_async
 from nbcluster.errors import DependencyFailed
@@ -23,7 +26,7 @@ from nbcluster.notebook.dataflow.graph import NOTEBOOK, Graph, Node, graph_of, w
 from nbcluster.notebook.dataflow.scripts import script_of
 from nbcluster.notebook.grammar import CellOptions
 from nbcluster.notebook.graphoutput import OrderedOutput
-from nbcluster.notebook.running import TICK, Interrupts
+from nbcluster.notebook.running import TICK
 from nbcluster.payload.values import dump_value
 
 NAMESPACE = "_graph"
@@ -31,6 +34,21 @@ NAMESPACE = "_graph"
 
 LARGE = 65_536
 """Bytes from which on a value of the notebook is put on the cluster once, rather than sent with each node."""
+
+
+_UNCHANGING = (
+    *(int, float, complex, bool, str, bytes, type(None), type),
+    *(ModuleType, FunctionType, BuiltinFunctionType),
+)
+"""Values of the notebook that are as they are, or go by their source."""
+
+
+class Counted(Protocol):
+    """Counts how often a run was asked to stop."""
+
+    @property
+    def count(self) -> int:
+        """So often."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +110,7 @@ class GraphRun:
         """What each node has failed with."""
         self.interrupted = False
         self.gave_up = False
+        self.stop_reason = "interrupted in the notebook"
         self._known: dict[tuple[int, str], Family] = {}
         self._sent: dict[int, Node] = {}
         self._ended: set[int] = set()
@@ -104,23 +123,39 @@ class GraphRun:
 
     # -- the run ------------------------------------------------------------------------------
 
-    def run(self, interrupts: Interrupts) -> None:
-        """Run to the end. The first interrupt cancels what runs, a second one does not wait for that."""
+    def run(
+        self,
+        interrupts: Counted,
+        listen: Callable[[Any], None] = listen_here,
+        step: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Run to the end. The first interrupt cancels what runs, a second one does not wait for that.
+
+        Parameters
+        ----------
+        interrupts : Counted
+        listen : callable
+            Has what calls print given to this, or to what it was before.
+        step : callable
+            Called when something was sent or has ended.
+        """
         before = listener_here()
-        listen_here(self)
+        listen(self)
         try:
             self._submit_ready()
+            step()
             while self._open:
-                self._take_next()
+                if self._take_next():
+                    step()
                 if interrupts.count and not self.interrupted:
                     self.interrupted = True
                     for future in list(self._open):
-                        future.ask_to_stop("interrupted in the notebook")
+                        future.ask_to_stop(self.stop_reason)
                 elif interrupts.count > 1:
                     self.gave_up = True
                     break
         finally:
-            listen_here(before)
+            listen(before)
             self.output.draw(last=True)
 
     def take(self, task: str, engine: int, output: bytes) -> None:
@@ -131,11 +166,11 @@ class GraphRun:
         """Return what is known of the values of a node that has ended."""
         return self._types.get(node, {})
 
-    def _take_next(self) -> None:
+    def _take_next(self) -> bool:
         try:
             entries = [self._came.get(timeout=TICK)]
         except queue.Empty:
-            return
+            return False
         while not self._came.empty():
             entries.append(self._came.get())
         for kind, subject, output in entries:
@@ -146,6 +181,7 @@ class GraphRun:
         self.output.draw()
         if not self.interrupted:
             self._submit_ready()
+        return True
 
     # -- nodes --------------------------------------------------------------------------------
 
@@ -369,6 +405,48 @@ class GraphRun:
             }
         finally:
             listen_here(before)
+
+    def keep_values(self) -> None:
+        """Take the notebook's values now, for a cell that goes on while the notebook changes them.
+
+        Raises
+        ------
+        NotSerializable
+            For one that cannot be sent.
+        """
+        taken = {name for node in self.graph.nodes.values() for name in node.inputs.get(NOTEBOOK, ())}
+        if self.graph.stuck is not None:
+            taken = set(self._cell.surroundings.names - self._cell.functions.keys())
+        for names in self._cell.surroundings.aliases:  # one object under several names stays one
+            together = {name: self._user_ns[name] for name in sorted(names & taken)}
+            self._put.update(copy.deepcopy(together))
+        for name in sorted(taken - self._put.keys()):
+            value = self._user_ns[name]
+            if not isinstance(value, _UNCHANGING) and not _is_future(value):
+                value = self.without_output(self._cluster.put, value)  # type: ignore[attr-defined]  # of Cluster
+            self._put[name] = value
+
+    def result_of(self, name: str) -> Any:
+        """Return the Future of the node that makes a name of the cell, None while it is not sent."""
+        if self.graph.stuck is not None:
+            return self.results.get(0)
+        return self.results.get(self.graph.node_of[self.graph.final[name]])
+
+    def promises(self, names: Iterable[str]) -> dict[str, PromisedFuture]:
+        """Return Futures of names of the cell, to be sent when it is known what makes them."""
+        return {
+            name: promise(self._submitter(f"{self._cell.label} {name}").submission, pick, "")
+            for name in names
+        }
+
+    def without_output(self, work: Callable[..., Any], *args: Any) -> Any:
+        """Submit something that prints nothing."""
+        before = listener_here()
+        listen_on_this_thread(None)
+        try:
+            return work(*args)
+        finally:
+            listen_on_this_thread(before)
 
     def _bound(self, name: str, node: int) -> bool:
         return node in self.failed or node not in self._types or name in self._types[node]

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 from IPython.core.magic import no_var_expand
 
+from nbcluster.client.needs import Needs
 from nbcluster.errors import NBClusterError
 from nbcluster.notebook.calloutput import CallOutputs
+from nbcluster.notebook.cellgraph import CellGraph
+from nbcluster.notebook.cellplans import cell_plan
 from nbcluster.notebook.clustergrammar import parse_cluster
 from nbcluster.notebook.clusters import ClientClusters, ClusterLike, Clusters
 from nbcluster.notebook.comms import Proxies
 from nbcluster.notebook.display import CellDisplay, CellEvent
 from nbcluster.notebook.errors import CellInterrupted
 from nbcluster.notebook.grammar import CellOptions, parse_cell, parse_line
+from nbcluster.notebook.graphbackground import LaterPublisher
 from nbcluster.notebook.graphcells import GraphCells
 from nbcluster.notebook.hints import Memory, add_hints, has_missing_name
 from nbcluster.notebook.late import Follower, LateOutput, UntilNextCell
 from nbcluster.notebook.moving import Moves
-from nbcluster.notebook.operations import Buffers
+from nbcluster.notebook.operations import Buffers, Publisher
 from nbcluster.notebook.publishers import CellSlot, TerminalPublisher, has_front_end, publisher_for
 from nbcluster.notebook.reads import names_bound
 from nbcluster.notebook.remotetracebacks import mark
@@ -51,8 +56,10 @@ class NbclusterMagics:
         self._notebook = has_front_end(shell)
         self.memory = Memory()
         self.graphs = GraphCells(shell)
+        self._counted, self._sent_by_cell = -1, 0
         self.comms = Proxies(shell) if self._notebook else None
         self.futures = ShownFutures(shell) if self._notebook else None
+        self.cells = CellGraph(shell.user_ns, shell.transform_cell, self._show_stale)
         self.late: LateOutput | UntilNextCell = (
             LateOutput() if self._notebook else UntilNextCell(TerminalPublisher(watched=False))
         )
@@ -84,10 +91,11 @@ class NbclusterMagics:
     def distributed(self, line: str, cell: str) -> Any:
         """Run this cell on engines; their output is shown here.
 
-        %%distributed [TARGETS] [--on TARGETS] [--cluster NAME] [--async] [--as NAME] [--wait] [--local]
+        %%distributed [TARGETS] [--on TARGETS] [--cluster NAME] [--async] [--as NAME] [--after A,B] [--wait]
+        [--local]
         [--group order|engine|same] [--timeout SECONDS] [--startup] [--fail-fast] [--push x,y] [--pull z]
         [--scatter v] [--gather w] [--ship] [--namespace NAME] [--live] [--retries N] [--priority P]
-        [--resources gpu=1] [--graph [--pure NAMES] [--plan]]
+        [--resources gpu=1] [--graph [--pure NAMES]] [--plan]
 
         TARGETS: nothing for every engine of the notebook's language, all, 0, 0,2:4, -1, a tag, any.
         """
@@ -128,31 +136,43 @@ class NbclusterMagics:
             The Future of a cell that the notebook does not wait for.
         """
         cluster = self.clusters.current(options.cluster)
+        label = f"cell [{self._count()}]"
         if options.graph:
-            self.graphs.run(cluster, options, code, f"cell [{self._count()}]", first_line)
-            return None
+            return self.graphs.run(cluster, options, code, label, first_line, self._draw_later)
         moves = Moves(cluster, options, self.shell.user_ns)
         if not moves.is_empty:
             moves.fix_targets()
-            self._bring(cluster, moves, options, code)
+        prepared = self.cells.prepare(
+            cluster, options, code, moves.targets, label, self._place_in_notebook(), moves.names_before
+        )
+        if options.plan:
+            _say(cell_plan(cluster, options, prepared, moves.sizes()))
+            return None
+        pushed: Sequence[Any] = ()
+        if not moves.is_empty:
+            pushed = self._bring(cluster, moves, options, code)
+        self.cells.bring(cluster, prepared, options.namespace)
+        needs = self.cells.needs(prepared, pushed)
         if self.comms is not None:
             self.comms.expect(cluster, self.shell.get_parent())
         run = cluster.send_cell(
             code,
-            moves.targets,
+            prepared.targets,
             allow_stdin=options.blocks,
             timeout=options.timeout,
             fail_fast=options.fail_fast,
             startup=options.startup,
             want_value=not options.blocks or options.name is not None,
-            label=f"cell [{self._count()}]",
+            label=label,
             origin=Origin("Cell", f"In[{self._count()}]", first_line),
             namespace=options.namespace,
             live=options.live,
             priority=options.priority,
             retries=options.retries,
             resources=options.resources,
+            needs=needs,
         )
+        self.cells.sent(prepared, run)
         moves.send_after(run)
         self._remember(cluster, run, moves, options, code)
         if self.comms is not None:
@@ -161,7 +181,7 @@ class NbclusterMagics:
             self.shell.user_ns[options.name] = run.future
         if options.blocks:
             try:
-                self._wait(cluster, run, options, code)
+                self._wait(cluster, run, options, code, needs)
             except BaseException:
                 moves.drop()
                 raise
@@ -172,8 +192,11 @@ class NbclusterMagics:
             run_local(self.shell, code)()
         return run.future
 
-    def _bring(self, cluster: ClusterLike, moves: Moves, options: CellOptions, code: str) -> None:
-        """Send what a cell brings. One that the notebook waits for runs only when all of it has arrived."""
+    def _bring(self, cluster: ClusterLike, moves: Moves, options: CellOptions, code: str) -> Sequence[Any]:
+        """Send what a cell brings; return the Futures of what it has to come after.
+
+        One that the notebook waits for runs only when all of it has arrived.
+        """
         pushed = moves.send_before()
         shipment, shipped = (
             moves.ship(self.shell.transform_cell(code), self.shell.user_ns_hidden)
@@ -188,6 +211,8 @@ class NbclusterMagics:
                 future.result()
             for line in failures(shipped):
                 _say(line)
+            return ()
+        return () if options.startup else pushed
 
     def _wait_moved(self, cluster: ClusterLike, futures: Sequence[Any]) -> None:
         wait_moved(futures, publisher_for(self.shell), lambda: cluster.engines)
@@ -204,6 +229,17 @@ class NbclusterMagics:
         # The shell's execution_count is already that of the next cell in newer versions of IPython.
         return len(self.shell.history_manager.input_hist_parsed) - 1
 
+    def _place_in_notebook(self) -> str:
+        """What the cell that runs is known by when it is run again; "" where the front end does not say."""
+        parent = self.shell.get_parent() if hasattr(self.shell, "get_parent") else {}
+        cell = (parent.get("metadata") or {}).get("cellId", "")
+        if not cell:
+            return ""
+        count = self._count()
+        self._sent_by_cell = self._sent_by_cell + 1 if self._counted == count else 0
+        self._counted = count
+        return f"{cell}/{self._sent_by_cell}"
+
     def _calling_line(self) -> int:
         """Return the line of the notebook's cell that runs."""
         frame = sys._getframe()
@@ -213,10 +249,12 @@ class NbclusterMagics:
                 return frame.f_lineno
         return 1
 
-    def _wait(self, cluster: ClusterLike, run: CellRun, options: CellOptions, code: str) -> None:
+    def _wait(
+        self, cluster: ClusterLike, run: CellRun, options: CellOptions, code: str, needs: Needs | None
+    ) -> None:
         interrupts = Interrupts()
         display = CellDisplay(run.cell, cluster.name, run.places, single=run.single, group=options.group)
-        blocking = BlockingRun(run, display, publisher_for(self.shell), lambda: cluster.engines)
+        blocking = BlockingRun(run, display, publisher_for(self.shell), lambda: cluster.engines, needs=needs)
         check_local = None
         try:
             if options.local:
@@ -240,6 +278,10 @@ class NbclusterMagics:
         if check_local is not None:
             check_local()
 
+    def _show_stale(self, future: Any) -> None:
+        if self.futures is not None:
+            self.futures.refresh(future)
+
     def _follow(self, cluster: ClusterLike, run: CellRun, options: CellOptions) -> None:
         display = CellDisplay(
             run.cell,
@@ -260,6 +302,14 @@ class NbclusterMagics:
                 self.futures.refresh(run.future)
 
         run.listen(hear)
+
+    def _draw_later(self, hear: Callable[[str], object]) -> LaterPublisher:
+        """Return what draws into this cell when the notebook does not wait for it."""
+        publisher: Publisher = TerminalPublisher(watched=False)
+        if self._notebook:
+            publisher = slot = CellSlot(self.shell, self.shell.get_parent(), f"graph-{uuid4().hex}")
+            slot.open()
+        return LaterPublisher(publisher, self.late.due, hear)
 
     def _listen_late(self, run: CellRun, display: CellDisplay) -> None:
         follower = Follower(display, self._slot(run, made_now=False))

@@ -12,6 +12,7 @@ from nbcluster.notebook.grammar import CellOptions, did_you_mean
 from nbcluster.notebook.labels import engines_phrase
 from nbcluster.notebook.running import CellRun
 from nbcluster.notebook.shipping import PATIENCE, Shipment, names_wanted, plan, send
+from nbcluster.payload.sizes import approximate_size
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,6 @@ class Moves:
                 "or pull when its Future is done: cluster[...].pull(name, live=True)"
             )
         self.targets = options.targets
-        self._brought: list[Any] = []
         self._pulled: list[Pulled] = []
 
     @property
@@ -66,6 +66,16 @@ class Moves:
     def names_before(self) -> tuple[str, ...]:
         """The names that the engines get."""
         return (*self._options.push, *self._options.scatter)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of what is brought, about; -1 for what is on the cluster."""
+        from nbcluster.client.futures import Future
+
+        values = {**self._pushed, **self._scattered}
+        return {
+            name: -1 if isinstance(value, Future) else approximate_size(value)
+            for name, value in values.items()
+        }
 
     def fix_targets(self) -> None:
         """Resolve the targets once, so that the variables go where the cell goes.
@@ -131,7 +141,7 @@ class Moves:
             self._beside().push(self._pushed, live=True)
             return []
         each = self._each()
-        sent = self._brought
+        sent: list[Any] = []
         if self._pushed and self._scattered:
             each.packed(
                 self._pushed
@@ -147,23 +157,24 @@ class Moves:
     def send_after(self, run: CellRun) -> None:
         """Ask for what the cell leaves behind, right behind it."""
         options = self._options
-        for future in self._brought:
-            future.tell_when_done(lambda done: _stop_if_failed(run, done))
         if options.live or not (options.pull or options.gather):
             return
         from nbcluster.client.joined import JoinedFuture
         from nbcluster.client.scatter import join
 
         each = self._each()
+        behind = {place.engine: (place.task,) for place in run.places if place.engine is not None}
         for name in options.pull:
-            self._pulled.append(Pulled("--pull", name, each.pull(name)))
+            self._pulled.append(Pulled("--pull", name, each.pull(name, behind)))
         for name in options.gather:
             where, axis = self._cluster.gathered(name, self.targets, options.namespace)
 
             def put_together(parts: Any, single: bool = where.single, axis: int = axis) -> Any:
                 return join([parts] if single else list(parts.values()), axis)
 
-            self._pulled.append(Pulled("--gather", name, JoinedFuture(where.pull(name), put_together)))
+            self._pulled.append(
+                Pulled("--gather", name, JoinedFuture(where.pull(name, behind), put_together))
+            )
         if not options.blocks:
             run.future.tell_when_done(self._cell_ended)
             for pulled in self._pulled:
@@ -210,13 +221,6 @@ class Moves:
 
     def _beside(self) -> Any:
         return self._cluster.namespace(self._options.namespace or None, self.targets or None)
-
-
-def _stop_if_failed(run: CellRun, brought: Any) -> None:
-    """A cell whose variables did not arrive does not count as run."""
-    error = brought.exception(0)
-    if error is not None and not run.future.done():
-        run.cancel(f"what it was to get did not arrive: {error}")
 
 
 def _values(option: str, names: Sequence[str], user_ns: Mapping[str, Any]) -> dict[str, Any]:

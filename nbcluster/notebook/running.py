@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from IPython.core.error import StdinNotImplementedError
 
+from nbcluster.client.needs import Needs
 from nbcluster.errors import NBClusterError, NotSupported
 from nbcluster.ids import CellId, TaskId
 from nbcluster.notebook.display import WAITING, CellDisplay, CellEvent, silent_text, waiting_text
@@ -112,6 +113,8 @@ class BlockingRun:
         Gives the state of the engines, to say why a cell waits.
     clock, wall : callable
         Monotonic seconds, and epoch seconds.
+    needs : Needs, optional
+        What the cell comes after.
     """
 
     def __init__(
@@ -122,7 +125,9 @@ class BlockingRun:
         engines: Callable[[], Sequence[EngineStatus]],
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        needs: Needs | None = None,
     ) -> None:
+        self._needs = needs
         self._run, self._display, self._publisher = run, display, publisher
         self._engines, self._clock, self._wall = engines, clock, wall
         self._undrawn: list[Operation] = []
@@ -203,9 +208,16 @@ class BlockingRun:
             for engine in states
             if engine.state == "busy"
         ]
-        return waiting_text(
+        return self._after_others() or waiting_text(
             busy, [engine.number for engine in states if engine.state in ("starting", "restarting")]
         )
+
+    def _after_others(self) -> str:
+        """For what other tasks it waits, "" for none."""
+        if self._needs is None:
+            return ""
+        names = [future.what for future in (*self._needs.after, *self._needs.behind) if not future.done()]
+        return f"{WAITING} for {', '.join(names)}" if names else ""
 
     def _states(self) -> Sequence[EngineStatus]:
         places = {place.engine for place in self._run.places}

@@ -58,7 +58,7 @@ class ShownFutures:
             shown = self._shown.get(future, {})
             stale = [key for key, was in shown.items() if was != text]
             shown.update(dict.fromkeys(stale, text))
-            if future.done():
+            if future.done() and not hasattr(future, "remark"):  # a cell's may grow stale later
                 self._shown.pop(future, None)
         for key in stale:
             # A display is found by its id; headless runners listen to the running cell alone.

@@ -54,6 +54,8 @@ class CallOptions(Struct, frozen=True, array_like=True):
     """Its value stays on the engine however small it is (put)."""
     level: int = 0
     """How deep it is nested: 0, and inside of a call on an engine one more than that."""
+    near: TaskId | None = None
+    """The task of a cell on whose engine it is pinned, once that has ended; then `targets` is ""."""
 
 
 class CallSpec(Struct, frozen=True, array_like=True, gc=False):

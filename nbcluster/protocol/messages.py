@@ -80,7 +80,15 @@ class TimedOut(Struct, frozen=True, tag=True):
     """What more the owner should know (the engine is still stuck in it)."""
 
 
-Outcome = Succeeded | Raised | Lost | Cancelled | TimedOut
+class Unmet(Struct, frozen=True, tag=True):
+    """The task did not run, since one that it was to come after did not succeed."""
+
+    reason: str
+    cause: TaskId
+    """The first that did not succeed."""
+
+
+Outcome = Succeeded | Raised | Lost | Cancelled | TimedOut | Unmet
 
 
 class TaskPlace(Struct, frozen=True):
@@ -149,6 +157,14 @@ class SubmitCell(Struct, frozen=True, tag=True):
     """How often it runs again after its own exception."""
     resources: dict[str, float] = {}
     """What each engine that runs it must have."""
+    after: tuple[TaskId, ...] = ()
+    """Tasks, of cells and calls, that must have succeeded first."""
+    behind: tuple[TaskId, ...] = ()
+    """Tasks of cells that must have ended first, whatever came of them."""
+    brought: tuple[TaskId, ...] = ()
+    """Calls that bind variables for it, each on one engine: there it comes after them."""
+    near: TaskId | None = None
+    """One of `after`, a cell's: with the targets `any` it runs on the engine that ran that one."""
 
 
 class CancelTasks(Struct, frozen=True, tag=True):

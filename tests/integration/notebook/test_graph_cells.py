@@ -18,6 +18,17 @@ def shown(published):
     return COLOURS.sub("", "".join(parts))
 
 
+def seen(page, cell):
+    """What displays of a cell show now, also when they were changed while others ran."""
+    ids = {said["content"].get("transient", {}).get("display_id") for said in page.of(cell)} - {None}
+    texts = {}
+    for said in page.said:
+        shown_as = said["content"].get("transient", {}).get("display_id")
+        if shown_as in ids:
+            texts[shown_as] = said["content"]["data"].get("text/plain", "")
+    return COLOURS.sub("", "\n".join(texts.values()))
+
+
 def error_of(published):
     [error] = [said["content"] for said in published if said["msg_type"] == "error"]
     return COLOURS.sub("", "\n".join(error["traceback"]))
@@ -164,7 +175,6 @@ def test_names_that_nobody_has_and_what_cannot_be_sent(page):
     )
     assert "line 4 needs held, which could not be sent" in text, text
     for bad, said in {
-        "--plan": "--plan is about --graph",
         "--graph --live": "--live is not for --graph",
         "--graph --pull zz": "--pull zz: the cell does not assign that name",
     }.items():
@@ -208,3 +218,53 @@ def test_an_interrupt_ends_what_runs(page):
     page.wait_for(lambda: page.is_idle(cell), "the end of the interrupted cell")
     assert "the cell was interrupted" in error_of(page.of(cell))
     assert page.text("print('x' in globals(), len(cluster.tasks(state='running')))") == "False 0\n"
+
+
+WAIT = (
+    "import os, time\n"
+    "def wait():\n"
+    "    end = time.time() + 20\n"
+    "    while not os.path.exists(go) and time.time() < end: time.sleep(0.005)\n"
+    "    return os.path.exists(go)\n"
+)
+
+
+def test_a_graph_that_is_not_waited_for(page, world):
+    page.run(f"go = {str(world.top / 'go')!r}\nrows = [1, 2]\nalias = rows\nk = 10")
+    cell = page.start(
+        f"%%distributed --async --graph\n{WAIT}a = wait()\nprint('a', a)\nb = [n * k for n in rows]\n"
+        "print('b', b)\nc = (a, b, alias is rows)"
+    )
+    page.wait_for(lambda: page.is_idle(cell), "its return")
+    assert "a, b and c are Futures now: a.result() brings the value here" in shown(page.of(cell))
+    assert "a.result" in shown(page.of(cell))
+    assert "a True" not in seen(page, cell), "nothing was printed yet"
+    assert page.text("print(a.done(), c.done(), c.status)") == "False False queued\n"
+    page.run("rows.append(3); k = 0")
+    page.run("later = cluster.submit(lambda c: len(c), c)")
+    assert page.text("print(b.result(20))") == "[10, 20]\n", "values are those of the moment when it was sent"
+    page.run("open(go, 'w').close()")
+    assert page.text("print(c.result(20), later.result(20), os.sep)") == "(True, [10, 20], True) 3 /\n"
+    page.wait_for(lambda: "b [10, 20]" in seen(page, cell), "all its output")
+    assert "a True\nb [10, 20]" in seen(page, cell), "in the cell's order, though b was first"
+
+
+def test_errors_and_cancels_of_a_graph_that_is_not_waited_for(page, world):
+    cell = page.start("%%distributed --async --graph\na = 1\nb = a / 0\nc = b + 1\nd = a + 1")
+    page.wait_for(lambda: page.is_idle(cell), "its return")
+    assert page.text(
+        "print(type(b.exception(20)).__name__, type(c.exception(20)).__name__, d.result(20))"
+    ) == ("ZeroDivisionError DependencyFailed 2\n")
+    page.wait_for(lambda: "ZeroDivisionError: division by zero" in seen(page, cell), "what failed")
+    assert "line 3 of the cell failed; so did line 4" in seen(page, cell)
+    page.run(f"go = {str(world.top / 'stop')!r}")
+    page.run(f"%%distributed --async --graph\n{WAIT}a = wait()\nb = [a]\nb.extend([2])\nc = len(b)")
+    page.run("work = _")
+    assert page.text("print(type(work).__name__, work.status)") == "GraphFuture running\n"
+    text = page.text(
+        "print(work.cancel(20), type(c.exception(20)).__name__, type(a.exception(20)).__name__, work.status)"
+    )
+    assert text == "True DependencyFailed TaskCancelled cancelled\n" or text == (
+        "True TaskCancelled TaskCancelled cancelled\n"
+    ), text
+    assert page.text("print(os.path.exists(go), cluster.submit(pow, 2, 3).result(20))") == "False 8\n"

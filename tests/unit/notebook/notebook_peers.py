@@ -94,6 +94,16 @@ class MemoryRun(CellRun):
         if isinstance(request, CancelTasks):
             self.on_cancel()
 
+    @property
+    def calls(self) -> Any:
+        return self
+
+    def note_failure(self, task: TaskId, error: Exception) -> None:
+        pass
+
+    def failure_of(self, task: TaskId) -> Exception | None:
+        return None
+
     def abandon(self) -> None:
         self.abandoned = True
         super().abandon()

@@ -51,7 +51,9 @@ def test_a_cell_line_is_read(line, meant):
     ("line", "said"),
     [
         ("--asynk", "did you mean --async"),
-        ("--after a", "no option --after"),
+        ("--after 3", "no name that Python could bind"),
+        ("--after a --live", "--after waits for others and --live does not"),
+        ("--after a --startup", "--after waits for others and --startup does not"),
         ("--timeout", "needs a value"),
         ("--timeout --async", "needs a value"),
         ("--timeout soon", "no number of seconds"),
@@ -175,11 +177,10 @@ def test_options_of_a_graph_are_read():
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("--plan", "--plan is about --graph"),
+        ("--graph --after a", "--after is not for --graph"),
         ("--pure fit", "--pure is about --graph"),
         ("--graph --live", "--live is not for --graph: its statements are calls"),
         ("--graph --as x", "--as is not for --graph"),
-        ("--graph --async", "--async is not for --graph"),
         ("--graph --pure 3", "no name that Python could bind"),
     ],
 )

@@ -88,6 +88,7 @@ def test_a_cell_is_sent_and_its_output_drawn(notebook, cluster, capsys):
             "priority": 0,
             "retries": 0,
             "resources": {},
+            "needs": None,
         }
     ]
     text = capsys.readouterr().out
