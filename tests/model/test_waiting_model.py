@@ -26,7 +26,9 @@ class Waiting(RuleBasedStateMachine):
         self.sim = Simulation()
         self.names = []
         """Of cells and calls, in the order of submission."""
-        self.after, self.behind, self.near = {}, {}, {}
+        self.after, self.behind, self.near, self.brought = {}, {}, {}, {}
+        self.pushes = {}
+        """Calls that are pinned, with their engine."""
         self.seen = 0
 
     @initialize(n=st.integers(1, 3))
@@ -55,6 +57,9 @@ class Waiting(RuleBasedStateMachine):
                 assert self.became(name), f"{run.task} runs, and {name} is {self.became(name)}"
             for name in self.behind.get(run.task, ()):
                 assert self.became(name) is not None, f"{run.task} runs, and {name} has not ended"
+            for name in self.brought.get(run.task, ()):
+                if self.pushes[name] == run.engine:
+                    assert self.became(name), f"{run.task} runs, and {name} is {self.became(name)}"
             near = self.near.get(run.task)
             if near is not None:
                 where = [other.engine for other in self.sim.runs if other.task == near][-1]
@@ -66,20 +71,25 @@ class Waiting(RuleBasedStateMachine):
         after=AGOS,
         behind=AGOS,
         near=st.booleans(),
+        brought=AGOS,
         retries=st.sampled_from([0, 1]),
     )
-    def submit_cell(self, on, after, behind, near, retries):
+    def submit_cell(self, on, after, behind, near, brought, retries):
         name = f"c{len(self.names)}"
         needs, before = self.recent(after), self.cells_of(self.recent(behind))
         cells = self.cells_of(needs)
         options = {"near": cells[0]} if near and on == "any" and cells else {}
-        self.sim.forget().submit(name, on, after=needs, behind=before, retries=retries, **options)
+        pushed = () if on == "any" else tuple(each for each in self.recent(brought) if each in self.pushes)
+        self.sim.forget().submit(
+            name, on, after=needs, behind=before, brought=pushed, retries=retries, **options
+        )
         answer = next(e for e in self.sim.unseen if isinstance(e, TellAccepted | TellRefused))
         if isinstance(answer, TellAccepted):
             for place in answer.tasks:
                 self.names.append(place.task)
                 self.after[place.task], self.behind[place.task] = needs, before
                 self.near[place.task] = options.get("near")
+                self.brought[place.task] = pushed
         self.look()
 
     @rule(after=AGOS, inputs=AGOS, near=st.booleans())
@@ -92,6 +102,15 @@ class Waiting(RuleBasedStateMachine):
         self.sim.call(name, after=needs, inputs=taken, **options)
         self.names.append(name)
         self.after[name] = needs + taken
+        self.look()
+
+    @rule(engine=st.integers(0, 2), inputs=AGOS)
+    def push(self, engine, inputs):
+        name = f"p{len(self.names)}"
+        taken = tuple(each for each in self.recent(inputs) if each not in self.sim.owners)
+        self.sim.call(name, inputs=taken, targets=str(engine), pinned=True)
+        self.names.append(name)
+        self.after[name], self.pushes[name] = taken, engine
         self.look()
 
     @rule(n=strategies.numbers(), outcome=strategies.outcomes())
@@ -156,7 +175,8 @@ class Waiting(RuleBasedStateMachine):
             if isinstance(outcome, Unmet) or (
                 isinstance(outcome, Rejected) and outcome.error == "DependencyFailed"
             ):
-                failed = [each for each in self.after[name] if self.became(each) is False]
+                needed = (*self.after[name], *self.brought.get(name, ()))
+                failed = [each for each in needed if self.became(each) is False]
                 assert failed, f"{name} did not run, and all of {self.after[name]} have succeeded"
                 assert self.became(outcome.cause) is False, f"{outcome.cause} is no cause"
 

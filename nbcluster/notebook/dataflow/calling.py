@@ -69,6 +69,9 @@ class CallReader:
     def _line_of_ipython(self, kind: str, node: ast.Call) -> Value:
         """Read a line of IPython's: commands of the shell are known, magics are not."""
         texts = [str(each.value) for each in node.args if isinstance(each, ast.Constant)]
+        if kind == "run_line_magic" and texts and _sets_up_figures(*texts):
+            self.reader.touch(calls.package_state("matplotlib.pyplot"), f"%{texts[0]} sets up figures")
+            return fresh()
         if kind not in ("system", "getoutput") or len(texts) != 1:
             what = f"%{texts[0]}" if texts and kind.startswith("run_") else f"get_ipython().{kind}"
             raise CannotAnalyse(node.lineno, f"{what} may read and write every name")
@@ -256,3 +259,7 @@ _CHANGES_FIRST = words(
     "heapq.heappushpop bisect.insort bisect.insort_left bisect.insort_right operator.setitem "
     "operator.delitem operator.iadd operator.iconcat"
 )
+
+
+def _sets_up_figures(magic: str, line: str = "") -> bool:
+    return magic == "matplotlib" or (magic == "config" and line.startswith("InlineBackend."))

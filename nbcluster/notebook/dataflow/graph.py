@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from nbcluster.notebook.dataflow.effects import CannotAnalyse, Effects, Surroundings
 from nbcluster.notebook.dataflow.families import Family
+from nbcluster.notebook.dataflow.magics import unfolded
 from nbcluster.notebook.dataflow.scene import Scene, scene_of
 from nbcluster.notebook.dataflow.statements import effects_of
 
@@ -134,7 +135,7 @@ def graph_of(
     tree = ast.parse(source)
     around = surroundings or Surroundings()
     try:
-        return _Builder(source, tree.body, around, known or {}).build()
+        return _Builder(source, unfolded(tree.body), around, known or {}).build()
     except CannotAnalyse as stuck:
         return _serial(source, tree.body, stuck)
 

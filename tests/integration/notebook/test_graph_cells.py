@@ -268,3 +268,17 @@ def test_errors_and_cancels_of_a_graph_that_is_not_waited_for(page, world):
         "True TaskCancelled TaskCancelled cancelled\n"
     ), text
     assert page.text("print(os.path.exists(go), cluster.submit(pow, 2, 3).result(20))") == "False 8\n"
+
+
+def test_magics_that_time_are_nodes_and_figures_are_set_up(page):
+    published = page.run(
+        "%%distributed --graph --pull all\nimport matplotlib.pyplot as plt\n%matplotlib inline\na = 2\n"
+        "%time b = a + 1\nc = %time b * 2\n%timeit -n 1 -r 1 len(str(c))\nplt.plot([a, b])\n%time c + 1"
+    )
+    text = shown(published)
+    assert "the cell runs as one node" not in text
+    assert text.count("Wall time:") == 3
+    assert "1 loop each" in text
+    assert "\n7\n" in text
+    assert any("image/png" in said["content"].get("data", {}) for said in published)
+    assert page.text("print(b, c)") == "3 6\n"
