@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbcluster.client.callfutures import CallFuture
 from nbcluster.client.outbox import Parcel
-from nbcluster.errors import UsageError
+from nbcluster.errors import TaskCancelled, UsageError
 
 if TYPE_CHECKING:
     from nbcluster.client.submitting import Submission
@@ -22,7 +22,7 @@ class PromisedFuture(CallFuture):
     """
 
     is_planned = True
-    _stop: tuple[str, bool] | None = None
+    _stop: str | None = None
     _has_tells = False
     submission: Submission
     parcel: Parcel
@@ -44,12 +44,15 @@ class PromisedFuture(CallFuture):
     def ask_to_stop(self, reason: str, *, force: bool = False) -> None:
         """Ask that it be withdrawn or interrupted, before or after it is sent; does not wait."""
         if self.is_planned:
-            self._stop = (reason, force)
+            self._stop = reason
         elif self._owns:
             super().ask_to_stop(reason, force=force)
 
     def send_with(self, function: Callable[..., Any], *args: Any) -> None:
-        """Send it, with the arguments that are known now."""
+        """Send it, with the arguments that are known now; one that was cancelled is not sent."""
+        if self._stop is not None:
+            self.give_up(TaskCancelled(f"{self.what} was cancelled: {self._stop}"))
+            return
         packer = self._calls.packer
         packed = packer.arguments(args, {}, function)
         parcel = self.parcel._replace(
@@ -64,8 +67,6 @@ class PromisedFuture(CallFuture):
             self._calls.hold(self)
         self._calls.dispatch([(self, parcel)])
         self._sent.set()
-        if self._stop is not None:
-            super().ask_to_stop(self._stop[0], force=self._stop[1])
 
     def give_up(self, error: BaseException) -> None:
         """It will never be sent."""
