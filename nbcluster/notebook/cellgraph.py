@@ -112,7 +112,7 @@ class CellGraph:
             self.ledger.declare(options.name, options.after)
         if options.live or options.startup:
             return Prepared(cell, Edges(), targets, explicit)
-        edges = self.ledger.edges(cell, numbers, {entry: self._is_open(entry) for entry in self._open()})
+        edges = self.ledger.edges(cell, numbers, dict.fromkeys(self._open(), True))
         if edges.engine is not None:
             targets = str(edges.engine)
         return Prepared(cell, edges, targets, explicit)
@@ -141,7 +141,10 @@ class CellGraph:
         )
 
     def _open(self) -> list[Entry]:
-        return [entry for entry in self.ledger.waiting if entry.number in self._futures]
+        for entry in self.ledger.waiting:
+            if not self._is_open(entry):
+                self.ledger.rests(entry)
+        return self.ledger.waiting
 
     def _is_open(self, entry: Entry) -> bool:
         future = self._futures.get(entry.number)
@@ -212,9 +215,8 @@ class CellGraph:
         if prepared.cell.is_task:
             future.tell_when_done(lambda done: self._ended(entry, done))
         future.remark = lambda: self.why_stale(entry)
-        former = self.ledger.former(entry)
-        if former is not None:
-            for user in self.ledger.users(former):
+        if entry.former is not None:
+            for user in self.ledger.users(entry.former):
                 if (stale := self._futures.get(user.number)) is not None:
                     self._refresh(stale)
 

@@ -69,8 +69,6 @@ class Entry:
         In the order of sending.
     uses : dict of str to Entry
         What it used of others: the entry that wrote each name.
-    waits : bool
-        Whether it comes after others, so that cells behind it may pass it.
     at : float
         When it was sent, in epoch seconds.
     """
@@ -78,10 +76,11 @@ class Entry:
     number: int
     cell: CellSent
     uses: dict[str, Entry]
-    waits: bool
     at: float
     again: Entry | None = None
     """The entry of the same cell that took its place."""
+    former: Entry | None = None
+    """The entry of the same cell whose place it took."""
     engines: tuple[int, ...] | None = None
     """Where it went; for ANYWHERE, once that is known."""
 
@@ -125,6 +124,7 @@ class CellLedger:
     def __init__(self) -> None:
         self._number = 0
         self._has_tasks = False
+        self._waiting: dict[Entry, None] = {}
         self._entries: dict[int, Entry] = {}
         self._on_engine: dict[tuple[tuple[str, str], int, str], Entry] = {}
         """Who wrote a name last on an engine."""
@@ -142,7 +142,11 @@ class CellLedger:
     @property
     def waiting(self) -> list[Entry]:
         """Those that came after others when they were sent, so that what is sent behind them may pass them."""
-        return [entry for entry in self._entries.values() if entry.waits]
+        return list(self._waiting)
+
+    def rests(self, entry: Entry) -> None:
+        """An entry has ended: nothing can pass it any more."""
+        self._waiting.pop(entry, None)
 
     # -- what a cell comes after --------------------------------------------------------------
 
@@ -165,8 +169,8 @@ class CellLedger:
                 self._read_there(found, cell, name, cell.place.engines)
         if cell.place.engines is ANYWHERE:
             self._choose(found)
-        for entry in self._entries.values():
-            if entry.waits and entry not in found.after and is_open.get(entry, False):
+        for entry in self._waiting:
+            if entry not in found.after and is_open.get(entry, False):
                 both = self._in_common(entry, cell)
                 if both:
                     found.behind[entry] = both
@@ -242,13 +246,16 @@ class CellLedger:
         """Note that a cell was sent; `engines` is where it went, None while that is not known."""
         self._number += 1
         waits = bool(edges.after or edges.behind)
-        entry = Entry(self._number, cell, dict(edges.uses), waits, at, engines=engines)
+        entry = Entry(self._number, cell, dict(edges.uses), at, engines=engines)
         self._entries[entry.number] = entry
         self._has_tasks |= cell.is_task
+        if waits:
+            self._waiting[entry] = None
         if cell.key:
             former = self._by_key.get((cell.place.cluster, cell.key))
             if former is not None:
-                former.again = entry
+                former.again, entry.former = entry, former
+                former.former = None  # what it replaced is not asked for again
             self._by_key[cell.place.cluster, cell.key] = entry
         for name in cell.names.writes:
             if cell.place.engines is ANYWHERE:
@@ -350,7 +357,3 @@ class CellLedger:
                 reached.add(each)
                 found.append(each)
         return found
-
-    def former(self, entry: Entry) -> Entry | None:
-        """The entry whose place an entry took."""
-        return next((each for each in self._entries.values() if each.again is entry), None)

@@ -29,7 +29,6 @@ from nbcluster.notebook.late import Follower, LateOutput, UntilNextCell
 from nbcluster.notebook.moving import Moves
 from nbcluster.notebook.operations import Buffers, Publisher
 from nbcluster.notebook.publishers import CellSlot, TerminalPublisher, has_front_end, publisher_for
-from nbcluster.notebook.reads import names_bound
 from nbcluster.notebook.remotetracebacks import mark
 from nbcluster.notebook.running import BlockingRun, CellRun, Interrupts, run_local, wait_moved
 from nbcluster.notebook.shipping import Shipment, failures
@@ -174,7 +173,9 @@ class NbclusterMagics:
         )
         self.cells.sent(prepared, run)
         moves.send_after(run)
-        self._remember(cluster, run, moves, options, code)
+        if not options.namespace:
+            there = [place.engine for place in run.places if place.engine is not None]
+            self.memory.note(cluster.name, there, prepared.cell.names.writes)
         if self.comms is not None:
             self.comms.sent(run.cell, self.shell.get_parent())
         if options.name is not None:
@@ -216,14 +217,6 @@ class NbclusterMagics:
 
     def _wait_moved(self, cluster: ClusterLike, futures: Sequence[Any]) -> None:
         wait_moved(futures, publisher_for(self.shell), lambda: cluster.engines)
-
-    def _remember(
-        self, cluster: ClusterLike, run: CellRun, moves: Moves, options: CellOptions, code: str
-    ) -> None:
-        engines = [place.engine for place in run.places if place.engine is not None]
-        if not options.namespace:
-            bound = names_bound(self.shell.transform_cell(code))
-            self.memory.note(cluster.name, engines, [*bound, *moves.names_before])
 
     def _count(self) -> int:
         # The shell's execution_count is already that of the next cell in newer versions of IPython.
