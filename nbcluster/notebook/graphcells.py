@@ -147,7 +147,9 @@ class GraphCells:
         transformed = shell.transform_cell(code)
         # On its own lines, so that errors name those of the notebook's cell.
         source = "\n" * (first_line - 1) + transformed
-        file = shell.compile.cache(source, shell.execution_count, source)
+        # The shell's execution_count is already that of the next cell in newer versions of IPython.
+        count = len(shell.history_manager.input_hist_parsed) - 1
+        file = shell.compile.cache(source, count, source)
         surroundings, functions = surroundings_of(
             transformed, shell.user_ns, shell.user_ns_hidden, self._types, options.pure
         )
