@@ -19,7 +19,18 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nbcluster"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 IMPURE = {"asyncio", "zmq", "time", "random", "threading", "socket", "os", "subprocess", "secrets", "uuid"}
-HEAVY = {"zmq", "IPython", "ipykernel", "jupyter_client", "bokeh", "ipywidgets", "psutil", "numpy", "pandas"}
+HEAVY = {
+    "zmq",
+    "IPython",
+    "ipykernel",
+    "jupyter_client",
+    "bokeh",
+    "ipywidgets",
+    "anywidget",
+    "psutil",
+    "numpy",
+    "pandas",
+}
 ERRORS = sorted(
     (
         kind

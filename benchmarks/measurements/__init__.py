@@ -30,6 +30,7 @@ from benchmarks.measurements import (
     throughput,
     two_engines,
     variable,
+    watched,
 )
 from benchmarks.measurements.base import Measurement
 
@@ -52,6 +53,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         map_items,
         million,
         killed_calls,
+        watched,
         cancelled,
         arrays_pushed,
         arrays_returned,

@@ -237,7 +237,7 @@ class AsyncCluster(CallingCluster):
         fit  1,200 of 10,000 done, 4 running, 8,796 waiting
         """
         await self.watching.begin(_ignore)
-        return Picture(await self.watching.end(_ignore))
+        return Picture(await self.watching.end(_ignore), is_now=True)
 
     async def watch(self, listener: Listener) -> None:
         """Give each new Board of this client's work to a callback on this loop, at most five a second."""

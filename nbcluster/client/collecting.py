@@ -207,7 +207,7 @@ def gather(*futures: Any, return_exceptions: bool = False, timeout: float | None
     nest = [nest] if isinstance(nest, Future) else nest
     wanted = flatten([nest])
     until = None if timeout is None else time.monotonic() + timeout
-    watch(wanted, timeout, fail_fast=not return_exceptions)
+    watch(wanted, timeout, "gather", fail_fast=not return_exceptions)
     if not return_exceptions:
         for future in wanted:
             if future.done() and future._error() is not None:

@@ -11,6 +11,7 @@ import queue
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from nbcluster.client.chunks import ChunkSizer
 from nbcluster.client.fleet import Fleet, is_ready
 from nbcluster.client.futures import SAY_AFTER, say, wait_done
 from nbcluster.client.options import Placement, tasks_of
-from nbcluster.client.progress import Line, line
+from nbcluster.client.progress import TICK, Line, line
 from nbcluster.client.remote import Chunk, results_before
 from nbcluster.engine.lending import Mailbox
 from nbcluster.errors import TaskCancelled, UsageError
@@ -345,7 +346,7 @@ class Map:
 
     def _generate(self) -> Iterator[Any]:
         run = self._run
-        with line(run.what, run.total, unit="item") as shown:
+        with line(run.what, run.total, unit="item", address=run.calls.address) as shown:
             while self._wait_results(shown):
                 results = run.results
                 while results:
@@ -379,6 +380,11 @@ class Map:
             self._wait_chunk(shown)
 
     def _wait_chunk(self, shown: Line) -> None:
+        while shown.wants_ticks:
+            shown.tick()
+            with suppress(queue.Empty):
+                self._woken.get(timeout=TICK)
+                return
         try:
             self._woken.get(timeout=SAY_AFTER)
         except queue.Empty:

@@ -1,4 +1,4 @@
-"""Shows in a line of text how far some work is. Knows counts, no Futures' values."""
+"""Shows how far some work is: in a line of text, or by what a notebook puts in its place. Knows no Futures' values."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from nbcluster.client.collecting import flatten
@@ -22,23 +23,53 @@ VARIABLE = "NBCLUSTER_PROGRESS"
 DELAY = 0.5
 """Seconds that work may take before progress is shown, where it was not asked for."""
 
+TICK = 0.05
+"""Seconds between two ticks of who waits, where they are wanted."""
 
-def is_shown() -> bool:
-    """Whether progress is to be shown: someone looks at stderr, or NBCLUSTER_PROGRESS says so.
+SECOND = 1.0
+
+MODES = ("auto", "on", "off")
+
+
+def is_shown(mode: str | None = None) -> bool:
+    """Whether progress is to be shown: someone looks at stderr, or `mode`, else NBCLUSTER_PROGRESS, says so.
 
     Raises
     ------
     UsageError
         When NBCLUSTER_PROGRESS is none of auto, on and off.
     """
-    wanted = os.environ.get(VARIABLE, "auto").lower() or "auto"
-    if wanted not in ("auto", "on", "off"):
+    wanted = mode or os.environ.get(VARIABLE, "auto").lower() or "auto"
+    if wanted not in MODES:
         raise UsageError(f"{VARIABLE}={wanted!r} cannot be: it is auto, on or off")
     return wanted == "on" or (wanted == "auto" and (sys.stderr.isatty() or is_notebook()))
 
 
+@dataclass(frozen=True)
+class Shown:
+    """Work that somebody begins to wait for: what it is, and when it is worth showing."""
+
+    what: str
+    total: int | None
+    unit: str = "call"
+    is_wanted: bool = False
+    """It was asked for, so it is shown at once."""
+    address: tuple[str, str] | None = None
+    """Name and connection file of the cluster, where that is known."""
+
+
+viewers: list[Callable[[Shown], AbstractContextManager[Line] | None]] = []
+"""What shows work in place of a line of text: the last one that wants to. The notebook's extension adds itself."""
+
+
 class Line:
     """One line that counts; does nothing when progress is not shown."""
+
+    wants_ticks = False
+    """Whether who waits is to call `tick` now and then."""
+
+    explains = False
+    """Whether it shows what is waited for, so that nobody has to say it."""
 
     def __init__(self, bar: Any = None) -> None:
         self._bar = bar
@@ -47,6 +78,15 @@ class Line:
     def is_shown(self) -> bool:
         """Whether anybody sees it."""
         return self._bar is not None
+
+    def tick(self) -> None:
+        """Time passes, and the work is not over."""
+
+    def reach(self, done: int, total: int, failed: int) -> None:
+        """So many have ended, of so many."""
+
+    def interrupted(self) -> None:
+        """The work is stopped before its end."""
 
     def advance(self, count: int = 1, failed: int = 0) -> None:
         """Count some more that have ended."""
@@ -58,20 +98,33 @@ class Line:
 
 
 @contextmanager
-def line(what: str, total: int | None, *, delay: float = DELAY, unit: str = "call") -> Iterator[Line]:
-    """Count on a line while the block runs."""
+def line(
+    what: str,
+    total: int | None,
+    *,
+    delay: float = DELAY,
+    unit: str = "call",
+    address: tuple[str, str] | None = None,
+) -> Iterator[Line]:
+    """Count on a line while the block runs, or by what the notebook shows in its place."""
     if not is_shown():
         yield Line()
         return
+    for viewer in reversed(viewers):
+        view = viewer(Shown(what, total, unit, not delay, address))
+        if view is not None:
+            with view as viewed:
+                yield viewed
+            return
     from tqdm import tqdm
 
     # Not tqdm.auto: its notebook form needs a front end with ipywidgets.
-    file = Shown(running_shell()) if is_notebook() else sys.stderr
+    file = Moving(running_shell()) if is_notebook() else sys.stderr
     with tqdm(total=total, desc=what, unit=unit, delay=delay, file=file, leave=True) as bar:
         yield Line(bar)
 
 
-class Shown:
+class Moving:
     """A file for one line that is written again and again: in a notebook one display, which changes.
 
     Carriage returns in a stream would do in JupyterLab; elsewhere each state is a line of its own.
@@ -123,12 +176,17 @@ def progress(futures: Future | Iterable[Any], timeout: float | None = None) -> l
     >>> results = gather(progress(futures))
     """
     wanted = flatten([futures] if isinstance(futures, Future) else futures)
-    watch(wanted, timeout, delay=0.0)
+    watch(wanted, timeout, "progress", delay=0.0)
     return wanted
 
 
 def watch(
-    futures: list[Future], timeout: float | None = None, *, delay: float = DELAY, fail_fast: bool = False
+    futures: list[Future],
+    timeout: float | None = None,
+    what: str = "calls",
+    *,
+    delay: float = DELAY,
+    fail_fast: bool = False,
 ) -> None:
     """Wait for Futures behind a line that counts; with `fail_fast` until the first error at most."""
     until = None if timeout is None else time.monotonic() + timeout
@@ -146,10 +204,11 @@ def watch(
         return f"{arrivals.left} of {total} Futures{of}"
 
     try:
-        with line("calls", total, delay=delay) as shown:
+        address = getattr(waiting[0], "address", None) if waiting else None
+        with line(what, total, delay=delay, address=address) as shown:
             shown.advance(len(ended), failed)
             while arrivals.left and not (fail_fast and failed):
-                future = arrivals.next(until, why)
+                future = _next(arrivals, until, why, shown)
                 failed += future._error() is not None
                 shown.advance(failed=failed)
                 for other in arrivals.take_ended():
@@ -158,3 +217,13 @@ def watch(
     except KeyboardInterrupt:
         say(f"stopped waiting; {arrivals.left} of {total} go on, and cluster.cancel(futures) cancels them")
         raise
+
+
+def _next(arrivals: Arrivals, until: float | None, why: Callable[[], str], shown: Line) -> Future:
+    """The next one that ends; until then what shows the work is told that time passes."""
+    while (shown.wants_ticks or shown.explains) and (until is None or time.monotonic() < until):
+        future = arrivals.poll(TICK if shown.wants_ticks else SECOND)
+        if future is not None:
+            return future
+        shown.tick()
+    return arrivals.next(until, why)

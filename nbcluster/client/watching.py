@@ -35,7 +35,11 @@ class Watching:
     async def begin(self, listener: Listener) -> None:
         """Tell a listener of each new board, from now on; it must not wait."""
         self._listeners.append(listener)
-        await self._ask(WatchWork())
+        try:
+            await self._ask(WatchWork())
+        except BaseException:
+            self._listeners.remove(listener)
+            raise
 
     async def end(self, listener: Listener) -> Board:
         """Tell a listener no more; return the board as it is now. Without listeners the feed ends."""

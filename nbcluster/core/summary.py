@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from nbcluster.core.curves import Curves, Samples
 from nbcluster.core.strips import Strips
-from nbcluster.core.tallies import Tally
+from nbcluster.core.tallies import Tally, group_of
 from nbcluster.ids import EngineNumber
 from nbcluster.protocol.feed import Bar, EngineLoad, Failure, Item, Scope, WorkTold, key_of
 
@@ -129,7 +129,7 @@ class Summary:
 
     def reported(self, label: str, engine: EngineNumber, values: Mapping[str, Any], now: float) -> None:
         """A task gave values to `report`."""
-        self._curves.add(label, engine, values, now)
+        self._curves.add(group_of(label), engine, values, now)
 
     def wants_sample(self, now: float) -> bool:
         """Whether memory and CPU of engines are to be measured for the next picture."""
@@ -181,7 +181,8 @@ class Summary:
         running: dict[str, int] = {}
         for engine in engines:
             if engine.own:
-                running[engine.running] = running.get(engine.running, 0) + 1
+                group = group_of(engine.running)
+                running[group] = running.get(group, 0) + 1
         tallies = [tally for tally in self._tallies.values() if tally.total]
         left_out = len(tallies) - MOST_BARS
         if left_out > 0:

@@ -17,6 +17,11 @@ OTHERS = "(others)"
 """The label under which further ones are counted together."""
 
 
+def group_of(label: str) -> str:
+    """The label under which a task is counted: up to a colon; what follows tells tasks of one kind apart."""
+    return label.partition(": ")[0] or label
+
+
 class Tally:
     """The tasks of one label of one client."""
 
@@ -86,7 +91,8 @@ class Tallies:
         return self._by_client.setdefault(client, {})
 
     def tally(self, client: ClientId, label: str) -> Tally:
-        """The tally of a label; the label that has rested longest makes room for a new one."""
+        """The tally of a label's group; the one that has rested longest makes room for a new one."""
+        label = group_of(label)
         tallies = self._by_client.setdefault(client, {})
         tally = tallies.get(label)
         if tally is None:

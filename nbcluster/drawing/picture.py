@@ -25,10 +25,15 @@ class Picture:
         What a cell waits for.
     since : float
         Epoch seconds of the controller: labels that were done before are left out.
+    is_now : bool
+        It is of this moment, and what engines are at belongs to it.
     """
 
-    def __init__(self, board: Board, wait: Wait | None = None, since: float = 0.0) -> None:
+    def __init__(
+        self, board: Board, wait: Wait | None = None, since: float = 0.0, *, is_now: bool = False
+    ) -> None:
         self.board = board
+        self._is_now = is_now
         self.wait = wait
         self._bars = [bar for bar in board.bars if bar.ended < bar.total or bar.last >= since]
 
@@ -58,7 +63,8 @@ class Picture:
             note = f'<p class="nbc-dim nbc-note">{words.counted(before, "task")} ended before that, or never ran</p>'
         return (
             f'<style>{CSS}</style><div class="nbc" role="group" aria-label="{escape(self.text().splitlines()[0])}">'
-            f"{drawn['head']}{drawn['bars']}{drawn['curves']}{tasks}{note}{drawn['errors']}</div>"
+            f"{drawn['head']}{drawn['bars']}{drawn['engines'] if self._is_now else ''}{drawn['curves']}"
+            f"{tasks}{note}{drawn['errors']}</div>"
         )
 
     def text(self) -> str:

@@ -16,6 +16,9 @@ LEFT = 28
 NARROWEST = 0.8
 """Of a rectangle, so that it is seen."""
 
+GAP = 0.5
+"""Between neighbours, so that they are told apart."""
+
 
 def stream(strips: Mapping[EngineNumber, Sequence[Strip]], scope: Scope) -> str:
     """The picture, with a legend and a sentence that says what was summarised; "" when there is nothing to draw."""
@@ -57,7 +60,7 @@ def _row(row: Sequence[Strip], top: float, first: float, scale: float, colours: 
     marks: list[str] = []
     for strip in row:
         x = LEFT + (strip.start - first) * scale
-        width = max(NARROWEST, (strip.end - strip.start) * scale)
+        width = max(NARROWEST, (strip.end - strip.start) * scale - GAP)
         part = strip.busy / (strip.end - strip.start) if strip.end > strip.start else 1.0
         height = round(max(2.0, (ROW - 4) * min(1.0, part)), 1)
         y = round(top + ROW - 2 - height, 1)

@@ -16,11 +16,11 @@ max-width:60rem;padding:4px 2px}
 .nbc p{margin:0 0 4px}
 .nbc .nbc-dim{color:var(--jp-ui-font-color2,inherit)}
 .nbc .nbc-note{font-size:11px;margin:2px 0 4px}
-.nbc table{border-collapse:collapse;width:100%;margin:0 0 4px;table-layout:auto;font-size:inherit;border:0}
-.nbc td,.nbc th{padding:2px 12px 2px 0;text-align:left;border:0;vertical-align:middle;background:none;font-weight:400;
-max-width:none;white-space:nowrap}
-.nbc tr,.nbc tbody tr:nth-child(odd),.nbc tbody tr:hover{background:none}
-.nbc td.nbc-bar{width:45%;min-width:8rem}
+.nbc.nbc table{border-collapse:collapse;width:100%;margin:0 0 4px;table-layout:auto;font-size:inherit;border:0}
+.nbc.nbc td,.nbc.nbc th{padding:2px 12px 2px 0;text-align:left;border:0;vertical-align:middle;background:none;
+font-weight:400;max-width:none;white-space:nowrap}
+.nbc.nbc tr,.nbc.nbc tbody tr:nth-child(odd),.nbc.nbc tbody tr:hover{background:none}
+.nbc.nbc td.nbc-bar{width:45%;min-width:8rem}
 .nbc .nbc-track{display:flex;height:12px;border-radius:3px;overflow:hidden;
 background:var(--jp-layout-color3,rgba(128,128,128,.25));
 box-shadow:inset 0 0 0 1px var(--jp-border-color1,rgba(128,128,128,.5))}
@@ -29,7 +29,7 @@ box-shadow:inset 0 0 0 1px var(--jp-border-color1,rgba(128,128,128,.5))}
 .nbc i.nbc-running{background:repeating-linear-gradient(90deg,#56B4E9 0 4px,#56B4E988 4px 8px)}
 .nbc i.nbc-failed{background:repeating-linear-gradient(45deg,#D55E00 0 4px,#FFB07C 4px 7px)}
 .nbc i.nbc-cancelled{background:repeating-linear-gradient(135deg,#7F7F7F 0 3px,#7F7F7F55 3px 6px)}
-.nbc .nbc-engines{display:flex;flex-wrap:wrap;gap:3px 12px;margin:2px 0 4px;padding:0;list-style:none}
+.nbc ul.nbc-engines{display:flex;flex-wrap:wrap;gap:3px 12px;margin:2px 0 4px;padding:0;list-style:none}
 .nbc .nbc-engine{display:inline-flex;align-items:center;gap:5px;margin:0;font-size:12px;white-space:nowrap}
 .nbc .nbc-load{display:inline-block;width:42px;height:8px;border-radius:2px;overflow:hidden;
 background:var(--jp-layout-color3,rgba(128,128,128,.25));

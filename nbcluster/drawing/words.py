@@ -11,6 +11,10 @@ LONGEST_LABEL = 60
 """Characters of a label that are shown."""
 
 
+FEW = 5
+"""Tasks that must have ended before a rate is told."""
+
+
 @dataclass(frozen=True)
 class Wait:
     """What a cell waits for, as whoever waits counts it: `seconds` since it began; `total` None when nobody knows."""
@@ -51,8 +55,8 @@ def duration(seconds: float) -> str:
 
 
 def rate(done: int, seconds: float) -> str:
-    """How many a second, or how long each; "" when there is nothing to say yet."""
-    if not done or seconds < 0.05:
+    """How many a second, or how long each; "" when a few say nothing yet."""
+    if done < FEW or seconds < 0.05:
         return ""
     each = seconds / done
     return (

@@ -97,7 +97,14 @@ class Stop:
     force: bool = False
 
 
-ClusterOrder = Start | Connect | Use | List | Status | Add | Scale | Restart | Interrupt | Cancel | Set | Stop
+@dataclass(frozen=True)
+class Ui:
+    """Show the work of this notebook, and the engines."""
+
+
+ClusterOrder = (
+    Start | Connect | Use | List | Status | Add | Scale | Restart | Interrupt | Cancel | Set | Stop | Ui
+)
 
 VERBS: dict[str, str] = {
     "start": "start [-n N] [--name NAME] [--launcher L] [--kernel K] [--tags T] [-o key=value]",
@@ -112,6 +119,7 @@ VERBS: dict[str, str] = {
     "cancel": "cancel [NAME]",
     "set": "set idle_timeout=SECONDS",
     "stop": "stop [--force]",
+    "ui": "ui",
 }
 """The words that %cluster understands, with their use."""
 
@@ -154,6 +162,9 @@ def parse_cluster(line: str, expand: Expand) -> ClusterOrder:
         case "status":
             _no_more(verb, _options(verb, words, expand).bare)
             return Status()
+        case "ui":
+            _no_more(verb, _options(verb, words, expand).bare)
+            return Ui()
         case "add":
             options = _options(verb, words, expand, values=("--kernel", "--tags"))
             n = _count("add", _one(verb, options.bare))

@@ -85,6 +85,9 @@ class ClusterLike(Protocol):
     def stop(self, force: bool = False) -> None:
         """End it."""
 
+    def ui(self) -> Any:
+        """A picture of the work of this notebook."""
+
     def complete(
         self, code: str, cursor_pos: int, targets: str = "", timeout: float = 0.3, namespace: str = ""
     ) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from nbcluster.client.futures import before_raise
 from nbcluster.client.mapping import Map, loop_left
+from nbcluster.client.progress import viewers
 from nbcluster.notebook.completion import CellMatcher
 from nbcluster.notebook.errors import ErrorDrawing, install
 from nbcluster.notebook.inspection import CellInspection
@@ -40,6 +41,8 @@ class Loaded:
         kernel = getattr(shell, "kernel", None)
         self._inspection = CellInspection(kernel, lambda: self.magics.clusters, self.magics.expand)
         self._inspection.install()
+        if self.magics.views is not None:
+            viewers.append(self.magics.views.view)
         self.magics.call_outputs.begin()  # for the rest of the cell that loads this
         if self.magics.futures is not None:
             self.magics.futures.install()
@@ -56,6 +59,10 @@ class Loaded:
                 del known[name]
         self._shell.events.unregister("post_run_cell", self._after_cell)
         self.magics.call_outputs.close()
+        if self.magics.views is not None:
+            if self.magics.views.view in viewers:
+                viewers.remove(self.magics.views.view)
+            self.magics.views.close()
         if self.magics.comms is not None:
             self.magics.comms.close()
         self._inspection.uninstall()
@@ -103,6 +110,8 @@ class Loaded:
         if isinstance(result.error_in_exec, KeyboardInterrupt):
             for each in left:  # it came in the body of their loops
                 each.cancel()
+        if self.magics.views is not None:
+            self.magics.views.cell_ended()
         self.magics.call_outputs.end()
         MODULES.look()  # which version of its modules the cell has imported
         # The cell may have imported ipywidgets, which takes the control target for its own widgets alone.

@@ -14,6 +14,9 @@ from nbcluster.notebook.words import Words
 GROUPS = ("order", "engine", "same")
 """The layouts of the output of several engines."""
 
+PROGRESS = ("auto", "on", "off")
+"""Whether a cell that takes long shows how far it is."""
+
 Expand = Callable[[str], str]
 """Replaces each `{expr}` of a word by the value that the notebook gives it."""
 
@@ -53,6 +56,8 @@ class CellOptions:
     plan: bool = False
     pure: tuple[str, ...] = ()
     """Functions and methods that change nothing, of `--graph`."""
+    progress: str | None = None
+    """auto, on or off; None: as NBCLUSTER_PROGRESS says."""
 
     @property
     def blocks(self) -> bool:
@@ -89,6 +94,7 @@ _CELL_VALUES = {
     "--priority": "priority",
     "--resources": "resources",
     "--pure": "pure",
+    "--progress": "progress",
 }
 CELL_OPTIONS = (*_CELL_FLAGS, *_CELL_VALUES)
 """Every option of %%distributed, as it is typed."""
@@ -175,6 +181,8 @@ def _cell_options(found: dict[str, object]) -> CellOptions:
             f"--group {found['group']} is none of {', '.join(GROUPS)}"
             f"{did_you_mean(str(found['group']), GROUPS)}"
         )
+    if "progress" in found and found["progress"] not in PROGRESS:
+        raise UsageError(f"--progress {found['progress']} is none of {', '.join(PROGRESS)}")
     for option in ("after", "push", "pull", "scatter", "gather", "pure"):
         if option in found:
             found[option] = _names(f"--{option}", str(found[option]))

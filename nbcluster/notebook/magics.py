@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 from uuid import uuid4
 
 from IPython.core.magic import no_var_expand
 
 from nbcluster.client.needs import Needs
+from nbcluster.client.progress import Line, Shown, is_shown
 from nbcluster.errors import NBClusterError
 from nbcluster.notebook.calloutput import CallOutputs
 from nbcluster.notebook.cellgraph import CellGraph
@@ -35,6 +36,7 @@ from nbcluster.notebook.shipping import Shipment, failures
 from nbcluster.notebook.shownfutures import ShownFutures
 from nbcluster.notebook.verbs import Verbs
 from nbcluster.notebook.words import expand
+from nbcluster.notebook.workviews import Watched, WorkViews, cluster_of, unseen
 from nbcluster.protocol.messages import TaskStarted
 from nbcluster.protocol.origin import Origin
 
@@ -59,6 +61,7 @@ class NbclusterMagics:
         self.comms = Proxies(shell) if self._notebook else None
         self.futures = ShownFutures(shell) if self._notebook else None
         self.cells = CellGraph(shell.user_ns, shell.transform_cell, self._show_stale)
+        self.views = WorkViews(shell, self._find_cluster) if self._notebook else None
         self.late: LateOutput | UntilNextCell = (
             LateOutput() if self._notebook else UntilNextCell(TerminalPublisher(watched=False))
         )
@@ -81,10 +84,15 @@ class NbclusterMagics:
             cluster = self.clusters.current()
             add_hints(error, cluster.name, cluster.engines, self.shell.user_ns, self.memory)
 
+    def _find_cluster(self, address: tuple[str, str] | None) -> Watched | None:
+        from nbcluster.client.current import known_clusters
+
+        return cluster_of(address, known_clusters())
+
     def use_clusters(self, clusters: Clusters) -> None:
         """Find and start clusters there from now on."""
         self.clusters = clusters
-        self._verbs = Verbs(clusters, self.shell.user_ns, _say)
+        self._verbs = Verbs(clusters, self.shell.user_ns, _say, _show)
 
     @no_var_expand  # type: ignore[untyped-decorator]  # IPython is not typed
     def distributed(self, line: str, cell: str) -> Any:
@@ -94,7 +102,7 @@ class NbclusterMagics:
         [--local]
         [--group order|engine|same] [--timeout SECONDS] [--startup] [--fail-fast] [--push x,y] [--pull z]
         [--scatter v] [--gather w] [--ship] [--namespace NAME] [--live] [--retries N] [--priority P]
-        [--resources gpu=1] [--graph [--pure NAMES]] [--plan]
+        [--resources gpu=1] [--progress auto|on|off] [--graph [--pure NAMES]] [--plan]
 
         TARGETS: nothing for every engine of the notebook's language, all, 0, 0,2:4, -1, a tag, any.
         """
@@ -111,7 +119,7 @@ class NbclusterMagics:
         """Start, join, look at and stop clusters; alone, it shows the current one.
 
         %cluster start -n 4 | connect | use NAME | list | status | add N | scale N | restart [ENGINES]
-        | interrupt [ENGINES] | cancel [NAME] | set idle_timeout=1h | stop [--force]
+        | interrupt [ENGINES] | cancel [NAME] | set idle_timeout=1h | ui | stop [--force]
         """
         self._verbs.do(parse_cluster(line, self.expand))
 
@@ -247,13 +255,16 @@ class NbclusterMagics:
     ) -> None:
         interrupts = Interrupts()
         display = CellDisplay(run.cell, cluster.name, run.places, single=run.single, group=options.group)
-        blocking = BlockingRun(run, display, publisher_for(self.shell), lambda: cluster.engines, needs=needs)
         check_local = None
+        shown = Shown(f"cell [{self._count()}]", len(run.places), "engine")
         try:
             if options.local:
                 check_local = run_local(self.shell, code)
-            with interrupts.counted():
-                blocking.drain(interrupts)
+            with interrupts.counted(), self._view(cluster, options, shown) as view:
+                publisher = publisher_for(self.shell)
+                BlockingRun(run, display, publisher, lambda: cluster.engines, needs=needs, view=view).drain(
+                    interrupts
+                )
         except CellInterrupted:
             raise
         except KeyboardInterrupt:
@@ -274,6 +285,12 @@ class NbclusterMagics:
     def _show_stale(self, future: Any) -> None:
         if self.futures is not None:
             self.futures.refresh(future)
+
+    def _view(self, cluster: ClusterLike, options: CellOptions, shown: Shown) -> AbstractContextManager[Line]:
+        """Show how far a cell is that the notebook waits for, when it takes long."""
+        if self.views is None or not isinstance(cluster, Watched) or not is_shown(options.progress):
+            return unseen()
+        return self.views.wait(cluster, shown)
 
     def _follow(self, cluster: ClusterLike, run: CellRun, options: CellOptions) -> None:
         display = CellDisplay(
@@ -319,3 +336,9 @@ class NbclusterMagics:
 
 def _say(text: str) -> None:
     print(text)  # noqa: T201  # the answer of a magic is printed
+
+
+def _show(thing: Any) -> None:
+    from IPython.display import display
+
+    display(thing)

@@ -16,13 +16,14 @@ from typing import Any, Protocol
 from IPython.core.error import StdinNotImplementedError
 
 from nbcluster.client.needs import Needs
+from nbcluster.client.progress import Line
 from nbcluster.errors import NBClusterError, NotSupported
 from nbcluster.ids import CellId, TaskId
 from nbcluster.notebook.display import WAITING, CellDisplay, CellEvent, silent_text, waiting_text
 from nbcluster.notebook.errors import CellInterrupted
 from nbcluster.notebook.labels import engines_phrase
 from nbcluster.notebook.operations import Buffers, Move, Operation, Publisher, merged
-from nbcluster.protocol.messages import EngineStatus, InputWanted, TaskPlace
+from nbcluster.protocol.messages import EngineStatus, InputWanted, Succeeded, TaskDone, TaskPlace
 
 TICK = 0.05
 """Seconds after which a wait looks at interrupts and at what time alone brings."""
@@ -115,6 +116,8 @@ class BlockingRun:
         Monotonic seconds, and epoch seconds.
     needs : Needs, optional
         What the cell comes after.
+    view : Line, optional
+        Shows how many of its tasks have ended.
     """
 
     def __init__(
@@ -126,15 +129,18 @@ class BlockingRun:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         needs: Needs | None = None,
+        view: Line | None = None,
     ) -> None:
         self._needs = needs
         self._run, self._display, self._publisher = run, display, publisher
+        self._view = view or Line()
         self._engines, self._clock, self._wall = engines, clock, wall
         self._undrawn: list[Operation] = []
         self._flushed_at = float("-inf")
         self._began = clock()
         self._explained_at = self._began + WAIT_IS_LONG - 1
         self._explanation = ""
+        self._failed = 0
 
     def drain(self, interrupts: Interrupts) -> None:
         """Draw until every task has ended.
@@ -161,6 +167,9 @@ class BlockingRun:
 
     def _take(self, event: CellEvent, buffers: Buffers, interrupts: Interrupts) -> None:
         self._undrawn += self._display.apply(event, buffers, self._clock())
+        if isinstance(event, TaskDone):
+            self._failed += not isinstance(event.outcome, Succeeded)
+            self._view.advance(failed=self._failed)
         if isinstance(event, InputWanted):
             self._publish([])
             self._ask(event, interrupts)
@@ -184,6 +193,8 @@ class BlockingRun:
 
     def _tick(self, *, idle: bool) -> None:
         now = self._clock()
+        if self._view.wants_ticks:
+            self._view.tick()
         waits = bool(self._display.waiting) or self._display.queued
         if waits and now - self._explained_at >= 1:
             self._explained_at = now

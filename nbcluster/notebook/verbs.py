@@ -22,6 +22,7 @@ from nbcluster.notebook.clustergrammar import (
     Start,
     Status,
     Stop,
+    Ui,
     Use,
 )
 from nbcluster.notebook.clusters import ClusterLike, Clusters, RunningCluster
@@ -47,6 +48,8 @@ class Verbs:
         The notebook's names; `cluster` is bound there.
     say : callable
         Shows a line to the user.
+    show : callable
+        Shows a thing to the user, as the value of a cell is shown.
     wall : callable
         Epoch seconds.
     """
@@ -56,9 +59,11 @@ class Verbs:
         clusters: Clusters,
         user_ns: MutableMapping[str, Any],
         say: Callable[[str], None],
+        show: Callable[[Any], None],
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._clusters, self._user_ns, self._say, self._wall = clusters, user_ns, say, wall
+        self._show = show
 
     def do(self, order: ClusterOrder) -> None:
         """Carry one command out."""
@@ -95,6 +100,8 @@ class Verbs:
                 self._say(f"cluster {cluster.name!r}: {lifetime(idle_timeout)}")
             case Stop(force):
                 self._stop(force)
+            case Ui():
+                self._show(self._clusters.current().ui())
             case _:
                 assert_never(order)
 

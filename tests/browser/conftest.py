@@ -98,6 +98,12 @@ def serve(world: Any) -> Iterator[Callable[[Interface], Server]]:
     subprocess.run([sys.executable, "-c", ENDINGS], check=True, timeout=60)
 
 
+@pytest.fixture(autouse=True)
+def progress(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Show how far cells are only in modules that look at it: how long a cell takes is not for the others to know."""
+    monkeypatch.setenv("NBCLUSTER_PROGRESS", getattr(request.module, "PROGRESS", "off"))
+
+
 def _leave_out_news(world: Any) -> None:
     settings = world.top / "c/s/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     settings.parent.mkdir(parents=True, exist_ok=True)

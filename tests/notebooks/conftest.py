@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -77,6 +78,8 @@ def execute(tmp_path: Path) -> Callable[[str], Executed]:
             timeout=110,
             stdin=subprocess.DEVNULL,
             cwd=tmp_path,
+            # How long a cell takes, and so whether it shows how far it is, is not for these tests to know.
+            env={**os.environ, "NBCLUSTER_PROGRESS": "off"},
         )
         assert result.returncode == 0, result.stdout + result.stderr
         return Executed({cell.id: cell for cell in nbformat.read(out, as_version=4).cells}, result.stdout)

@@ -101,8 +101,14 @@ class Page:
                 self.said.append(self.client.get_iopub_msg(timeout=1))
 
 
+@pytest.fixture(autouse=True)
+def progress(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Show how far cells are only in modules that look at it: how long a cell takes is not for the others to know."""
+    monkeypatch.setenv("NBCLUSTER_PROGRESS", getattr(request.module, "PROGRESS", "off"))
+
+
 @pytest.fixture
-def page(world: object) -> Iterator[Page]:
+def page(world: object, progress: None) -> Iterator[Page]:
     """A page whose kernel has a cluster of two engines."""
     manager = KernelManager(kernel_name="python3")
     manager.start_kernel()

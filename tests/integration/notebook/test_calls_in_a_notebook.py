@@ -224,16 +224,3 @@ def test_cancel_by_the_magic_and_by_name(page, world):
     page.run("%cluster cancel\nfrom nbcluster import wait\nwait(calls, 20)")
     assert page.text("print(all(each.cancelled() for each in calls))") == "True\n"
     assert "0 running, 0 queued" in page.text("%cluster status")
-
-
-def test_progress_is_one_display_that_changes(page):
-    page.run("import time\nfrom nbcluster import gather, progress")
-    published = page.run("for x in cluster.map(time.sleep, [0.1] * 14): pass")
-    [made] = displays(published)
-    updates = displays(published, "update_display_data")
-    assert {shown["transient"]["display_id"] for shown in updates} == {made["transient"]["display_id"]}
-    assert "14/14" in updates[-1]["data"]["text/plain"]
-    assert streams(published) == []
-    published = page.run("progress([cluster.submit(time.sleep, 0.1) for n in range(8)]); None")
-    assert "8/8" in displays(published, "update_display_data")[-1]["data"]["text/plain"]
-    assert displays(page.run("gather([cluster.submit(abs, n) for n in range(8)]); None")) == []

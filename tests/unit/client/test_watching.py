@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from nbcluster.client.watching import Watching
 from nbcluster.core.board import Board
 from nbcluster.errors import ControllerLost
@@ -74,6 +76,9 @@ def test_a_controller_that_is_lost_leaves_the_picture_that_it_told() -> None:
         await watching.begin(seen.append)
         watching.handle(picture(1, 5, whole=True))
         controller.lost = True
+        with pytest.raises(ControllerLost):
+            await watching.begin(seen.append)
         assert (await watching.end(seen.append)).bars[0].total == 5
+        assert watching._listeners == []
 
     asyncio.run(story())

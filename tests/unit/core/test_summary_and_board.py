@@ -257,6 +257,17 @@ def test_more_labels_than_are_counted_apart_are_counted_together_and_resting_one
     assert tallies.of(ME)["late"].open == 1
 
 
+def test_what_a_label_says_after_a_colon_tells_tasks_of_one_bar_apart() -> None:
+    story = Story(0.0)
+    story.submitted("fit: alpha=1", 1, 0.0)
+    story.submitted("fit: alpha=2", 1, 0.0)
+    story.reported("fit: alpha=2", 0, {"loss": 1.0}, 0.0)
+    story.tell([(0, "busy", "fit: alpha=1", True)], 0.1)
+    assert [(bar.label, bar.total, bar.running) for bar in story.board.bars] == [("fit", 2, 1)]
+    assert [curve.label for curve in story.board.curves] == ["fit"]
+    assert story.board.engines[0].running == "fit: alpha=1"
+
+
 def test_samples_of_a_long_run_grow_coarser_and_keep_their_mean() -> None:
     samples = Samples()
     for number in range(1000):

@@ -124,7 +124,7 @@ def test_the_svg_is_well_formed_and_draws_each_strip_where_it_was() -> None:
     root = ElementTree.fromstring(svg)
     [path] = [each for each in root.iter("path") if each.get("class") == "nbc-c0"]
     # 872 wide from 28 on for 4 s: the first takes a quarter, the second begins in the middle and is half as high.
-    assert path.get("d") == "M28.0 2h218.0v12h-218.0zM464.0 8h436.0v6h-436.0z"
+    assert path.get("d") == "M28.0 2h217.5v12h-217.5zM464.0 8h435.5v6h-435.5z"
 
 
 def test_labels_that_were_done_before_are_left_out() -> None:
@@ -170,9 +170,10 @@ def test_the_largest_picture_is_under_200_kilobytes() -> None:
             "20 of 100 calls, 1 failed, since 10 s, 2.0/s, about 40 s left",
         ),
         (Wait("map of f", 5000, None, 0, "item", 10.0), "5,000 items done, since 10 s, 500/s"),
-        (Wait("cell", 1, 1, 0, "call", 90.0, "done"), "1 of 1 call, took 90 s, 90 s each"),
+        (Wait("cell", 1, 1, 0, "call", 90.0, "done"), "1 of 1 call, took 90 s"),
+        (Wait("map of f", 6, 6, 0, "item", 90.0, "done"), "6 of 6 items, took 90 s, 15 s each"),
         (Wait("cell", 0, 2, 0, "call", 7300.0, "interrupted"), "0 of 2 calls, interrupted after 2 h 1 min"),
-        (Wait("cell", 1, 2, 1, "call", 1.0, "failed"), "1 of 2 calls, 1 failed, failed after 1.0 s, 1.0/s"),
+        (Wait("cell", 1, 2, 1, "call", 1.0, "failed"), "1 of 2 calls, 1 failed, failed after 1.0 s"),
     ],
 )
 def test_headlines(wait: Wait, said: str) -> None:

@@ -144,7 +144,7 @@ def test_a_cluster_line_is_read(line, meant):
     ("line", "said"),
     [
         ("strat", "did you mean start"),
-        ("ui", "no command 'ui'"),
+        ("gui", "no command 'gui'; did you mean ui"),
         ("start -n -1", "0 or more"),
         ("start -n many", "whole number"),
         ("start 4", "one word too many"),

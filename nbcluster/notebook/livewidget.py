@@ -1,0 +1,42 @@
+"""The widget of a live view: HTML by parts, which the page puts where it belongs. Imported when one is first shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from nbcluster.drawing.picture import PARTS
+from nbcluster.drawing.style import CSS
+
+
+class LiveWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is not typed for us
+    """Shows the parts of a picture; a part is sent when it has changed."""
+
+    _esm = Path(__file__).with_name("live.js").read_text()
+    _css = CSS
+    head = traitlets.Unicode().tag(sync=True)
+    bars = traitlets.Unicode().tag(sync=True)
+    engines = traitlets.Unicode().tag(sync=True)
+    curves = traitlets.Unicode().tag(sync=True)
+    errors = traitlets.Unicode().tag(sync=True)
+    said = traitlets.Unicode().tag(sync=True)
+    """What a screen reader is to say; it changes seldom."""
+
+    def show(self, parts: dict[str, str], said: str) -> None:
+        """Show these parts, in one message."""
+        with self.hold_sync():
+            for name in PARTS:
+                setattr(self, name, parts[name])
+            self.said = said
+
+    def clear(self) -> None:
+        """Show nothing: the cell has its picture."""
+        self.show(dict.fromkeys(PARTS, ""), "")
+
+    def bundle(self, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a display message of it holds; `text` is for front ends without widgets."""
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {"text/plain": text, "application/vnd.jupyter.widget-view+json": view}, {}
