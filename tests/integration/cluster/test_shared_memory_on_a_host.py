@@ -554,9 +554,12 @@ def test_more_than_a_message_holds_is_refused_where_there_is_no_shared_memory(
         ):
             with pytest.raises(UsageError, match=r"arguments have 4.* at most 1.* nothing was sent: send"):
                 send()
-        cluster[0].execute("from nbcluster.transport import ports; ports.MAX_VALUE = 1 << 20", check=True)
-        with pytest.raises(NBClusterError, match=r"has 4.* at most 1.* can be sent at once"):
-            cluster.submit(np.zeros, ITEMS).result(DEADLINE)
+        cluster[0].execute("from nbcluster.transport import ports; ports.MAX_VALUE = 1 << 19", check=True)
+        with pytest.raises(NBClusterError, match=r"has 7.* at most 5.* can be sent at once"):
+            cluster.submit(np.zeros, 90_000).result(DEADLINE)
+        assert cluster.submit(np.zeros, ITEMS).result(DEADLINE).nbytes == 8 * ITEMS, (
+            "it comes straight, in chunks"
+        )
         assert cluster.submit(np.zeros, 1000).result(DEADLINE).nbytes == 8000
 
 
