@@ -148,10 +148,11 @@ class CallWorld:
             assert str(number) in wanted.split(","), f"{run} is for the engines {wanted}, not for {number}"
 
     def check_after(self, run: CallRun) -> None:
-        """A call is sent when what it comes after has returned."""
+        """A call is sent when what it comes after has returned, or is made where it waits for the value."""
+        made_there = {place.task for place in run.inputs if place.attempt}
         for name in self.orders[run.task].after:
-            if name not in self.orders:
-                continue  # a cell: of those the simulation knows
+            if name not in self.orders or name in made_there:
+                continue  # a cell: of those the simulation knows; or its engine does not begin without the value
             assert isinstance(self.outcomes.get(name), Returned), f"{run} comes before {name} has returned"
 
     def hear_of_begin(self, client: ClientId, begin: CallBegin) -> None:

@@ -17,6 +17,7 @@ from nbcluster import Cluster
 from nbcluster.client.connection import Connection
 from nbcluster.errors import NBClusterError, UsageError, ValueReleased
 from nbcluster.ids import CellId, TaskId
+from nbcluster.payload.envelopes import is_envelope
 from nbcluster.payload.functions import FunctionDumper
 from nbcluster.payload.values import ArgumentDumper
 from nbcluster.protocol import calls as c
@@ -129,7 +130,9 @@ class Caller:
     async def value(self, task: TaskId) -> Any:
         end = await self.end(task)
         assert isinstance(end.outcome, Returned), end
-        return await self.fetch(task) if end.payload is None else pickle.loads(end.payload)
+        if end.payload is None or is_envelope(end.payload):
+            return await self.fetch(task)
+        return pickle.loads(end.payload)
 
     async def held_bytes(self) -> int:
         return int((await self.ask(m.Describe(), m.Status)).status.held_bytes)
@@ -178,7 +181,8 @@ def test_values_come_home_or_stay_until_they_are_fetched_and_nothing_is_kept_aft
         assert await caller.value(small) == 3
         assert (await caller.end(small)).payload is not None
         end = await caller.end(large)
-        assert end.payload is None
+        assert end.payload is not None
+        assert is_envelope(end.payload), "it says where the value lies"
         assert end.outcome == Returned(end.outcome.nbytes, home=False)  # type: ignore[union-attr]
         assert (await caller.value(large)).nbytes == LARGE
         caller.connection.tell(c.ReleaseValues((small, large)))
