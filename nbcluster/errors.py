@@ -64,7 +64,7 @@ class ExecutorShutDown(NBClusterError, RuntimeError):
 
 
 class EngineLost(NBClusterError):
-    """An engine ended while it ran a task, or before it could."""
+    """An engine ended while it ran a task, or before it could, or with a value that cannot be computed again."""
 
 
 class TaskTimeout(NBClusterError):
@@ -102,7 +102,7 @@ class UnknownKey(NBClusterError, KeyError):
 
 
 class ValueReleased(NBClusterError, LookupError):
-    """The value of a task is not kept any more: its Future was dropped, or its engine was lost."""
+    """The value of a task is not kept any more: its Future was dropped."""
 
 
 class ResultTooLarge(NBClusterError):

@@ -150,6 +150,7 @@ class Calls:
             key,
             packed.nbytes - packed.shared,
             packed.lease,
+            packed.envelope,
         )
         return future_type(self, task, kind, key), parcel
 
@@ -159,6 +160,8 @@ class Calls:
         for future, parcel in drafts:
             self._open[parcel.task] = weakref.ref(future)
             if parcel.lease is not None:
+                if parcel.kind.options.repeatable:
+                    parcel.lease.adopt()  # the controller may hold it longer, to have the call run again
                 self.sharing.keep(parcel.task, parcel.lease)
             if listener is not None and not parcel.kind.options.quiet:
                 self._listeners[parcel.task] = listener

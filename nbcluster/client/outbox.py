@@ -62,6 +62,8 @@ class Parcel(NamedTuple):
     """What travels."""
     lease: Lease | None = None
     """What keeps arguments in shared memory."""
+    envelope: bytes = b""
+    """See CallSpec."""
 
 
 class Post(Protocol):
@@ -236,6 +238,7 @@ class Outbox:
                     parcel.after,
                     parcel.key,
                     parcel.lease.nbytes if parcel.lease is not None else 0,
+                    parcel.envelope,
                 )
             )
         message = c.SubmitCalls(tuple(kind.options for kind in kinds), tuple(specs), functions)

@@ -38,6 +38,8 @@ class Packed:
     shared: int = 0
     """Bytes of those that lie in shared memory, as long as `lease` is kept."""
     lease: Lease | None = None
+    envelope: bytes = b""
+    """Of what is shared, where the payload is not it but has it inside."""
 
 
 NOTHING = Packed(b"")
@@ -123,7 +125,7 @@ class Packer:
         envelope, lease = shared
         lease.adopt()
         payload = self._arguments.dump((envelope,), {}).payload
-        return Packed(payload, (), (), len(payload) + lease.nbytes, lease.nbytes, lease)
+        return Packed(payload, (), (), len(payload) + lease.nbytes, lease.nbytes, lease, envelope)
 
     def warn_of_huge(
         self, function: Function, packed: Packed, args: Sequence[Any], kwargs: Mapping[str, Any]

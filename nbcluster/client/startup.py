@@ -17,11 +17,14 @@ from pathlib import Path
 
 from msgspec import DecodeError, Struct, json
 
-from nbcluster.errors import BY_NAME, LauncherError
+from nbcluster.errors import BY_NAME, LauncherError, UsageError
 from nbcluster.transport import shareddirs
 from nbcluster.transport.rendezvous import connection_path, new_directory
 
 CONTROLLER = "nbcluster.controller.main:run"
+
+RECIPE_LIMIT = "NBCLUSTER_RECIPE_LIMIT"
+"""Environment variable: bytes that a controller may keep to make values again that are lost with an engine."""
 
 
 class _Ready(Struct):
@@ -55,7 +58,10 @@ def start_cluster(
         When a cluster of that name runs.
     LauncherError
         When it does not come up; the message holds its last words.
+    UsageError
+        When the environment asks for what cannot be.
     """
+    recipe_limit = _recipe_limit()
     file = connection_path(name)
     directory = new_directory()
     shareddirs.remove_abandoned(time.time())
@@ -76,6 +82,7 @@ def start_cluster(
             "address": os.environ.get("NBCLUSTER_ADDRESS", "127.0.0.1"),
             "idle_timeout": idle_timeout,
             "ends_with_clients": ends_with_clients,
+            **recipe_limit,
         },
         "cleanup": [str(file)],
         "shared": shared,
@@ -107,6 +114,15 @@ def start_cluster(
             process.stdout.close()
         if process.poll() is None:
             _reap_later(process)
+
+
+def _recipe_limit() -> dict[str, int]:
+    text = os.environ.get(RECIPE_LIMIT, "")
+    if not text:
+        return {}
+    if not text.isdecimal():
+        raise UsageError(f"{RECIPE_LIMIT} is {text!r}; it has to be a number of bytes, such as 100000000")
+    return {"recipe_limit": int(text)}
 
 
 def _wait_ready(process: subprocess.Popen[bytes], directory: Path, timeout: float) -> _Ready:

@@ -19,12 +19,14 @@ from nbcluster.controller.clients import Clients
 from nbcluster.controller.dispatch import Dispatch
 from nbcluster.controller.functions import Functions
 from nbcluster.controller.history import History, Row
+from nbcluster.controller.holds import Holds
 from nbcluster.controller.payloads import HELD_LIMIT, KeptCall, Payloads, Values
 from nbcluster.controller.pool import EnginePool, EngineProcess
 from nbcluster.controller.questions import Questions
 from nbcluster.controller.records import call_row, error_of
 from nbcluster.controller.work import Work
 from nbcluster.core import effects, inputs
+from nbcluster.core.recipes import forbids
 from nbcluster.core.summary import Ended
 from nbcluster.ids import ClientId, Incarnation, TaskId
 from nbcluster.protocol import calls as c
@@ -47,6 +49,10 @@ CallEffect = (
     | effects.TellCallsDone
     | effects.DropValues
     | effects.ForgetPayloads
+    | effects.KeepRecipes
+    | effects.MakeAgain
+    | effects.TellCallsRemade
+    | effects.LoseValues
     | effects.ForgetValues
 )
 
@@ -59,21 +65,27 @@ class CallDesk:
     clients, pool, history, work : Clients, EnginePool, History, Work
     step : callable
         Gives the scheduler an input and performs its effects; the second argument is called with the answer, if any.
+    shared : str
+        The directory of shared memory; "" for none.
     """
 
-    def __init__(self, clients: Clients, pool: EnginePool, history: History, work: Work, step: Step) -> None:
+    def __init__(
+        self, clients: Clients, pool: EnginePool, history: History, work: Work, step: Step, shared: str
+    ) -> None:
         self._clients = clients
         self._pool = pool
         self._history = history
         self._work = work
         self._step = step
         self._functions = Functions()
-        self._payloads = Payloads(self._functions)
+        self._shared = shared
+        self._payloads = Payloads(self._functions, Holds(shared).hold)
         self._values = Values()
         self.dispatch = Dispatch(self._payloads, self._functions, self._values)
         self.questions = Questions(self.dispatch, self._values)
         self._results: dict[TaskId, t.CallResult] = {}
         self._since: dict[TaskId, float] = {}
+        self._retired: list[TaskId] = []
         self._over: list[TaskId] = []
         self._keyed: dict[TaskId, Row] = {}
         self._held_back: deque[tuple[Arrival[m.Request], int]] = deque()
@@ -82,7 +94,8 @@ class CallDesk:
     @property
     def held_bytes(self) -> int:
         """Bytes of users that the controller keeps."""
-        return self._payloads.nbytes + self._values.nbytes + self._functions.nbytes
+        payloads = self._payloads
+        return payloads.nbytes + payloads.recipe_nbytes + self._values.nbytes + self._functions.nbytes
 
     def kept(self, task: TaskId) -> KeptCall | None:
         """What is kept of a call that may still run."""
@@ -150,6 +163,8 @@ class CallDesk:
         def ended(end: effects.CallEnd) -> None:
             if isinstance(end.outcome, Returned):
                 self._bring(client, order, arrival)
+            elif why := self._values.why_lost(task):
+                self._clients.send(arrival.ident, m.Refused("EngineLost", why), arrival.msg_id)
             else:
                 refused = m.Refused("ValueReleased", f"{task} has no value: {error_of(end.outcome)}")
                 self._clients.send(arrival.ident, refused, arrival.msg_id)
@@ -158,7 +173,12 @@ class CallDesk:
 
     def _bring(self, client: ClientId, order: c.FetchValue, arrival: Arrival[m.Request]) -> None:
         def came(sent: t.ValueSent, buffers: Sequence[Buffer]) -> None:
-            if sent.missing:
+            if sent.lost:
+                if why := self._values.why_lost(order.task):
+                    self._clients.send(arrival.ident, m.Refused("EngineLost", why), arrival.msg_id)
+                else:
+                    self.fetch(client, order, arrival)  # it is made again, or has been elsewhere
+            elif sent.missing:
                 refused = m.Refused("ValueReleased", sent.missing)
                 self._clients.send(arrival.ident, refused, arrival.msg_id)
             else:
@@ -168,13 +188,13 @@ class CallDesk:
 
         self.questions.fetch(order.task, came, whole=order.whole, direct=order.direct)
 
-    def sweep_shared(self, directory: str) -> None:
+    def sweep_shared(self) -> None:
         """Unlink what clients and engines that are gone left in shared memory, unless a call or an engine needs it."""
-        if directory:
+        if self._shared:
             living = {engine_owner(incarnation) for incarnation in self._pool.by_incarnation}
             living |= {client_owner(client) for client in self._clients.ids}
             living |= self._payloads.sharers()
-            segments.sweep(directory, living)
+            segments.sweep(self._shared, living)
 
     def read_history(self, question: c.ReadHistory, arrival: Arrival[m.Request]) -> None:
         """Answer from the history, when its thread has read it."""
@@ -200,8 +220,18 @@ class CallDesk:
                 self.dispatch.run(engine, incarnation, calls)
             case effects.TellCallsDone():
                 self._tell_done(effect)
+            case effects.KeepRecipes(tasks):
+                self._retired.extend(tasks)
             case effects.ForgetPayloads(tasks):
                 self._over.extend(tasks)
+            case effects.MakeAgain(tasks):
+                self._payloads.revive(tasks)
+                self._values.forget(tasks)
+            case effects.TellCallsRemade(ends):
+                self._tell_remade(ends)
+            case effects.LoseValues(losses):
+                for loss in losses:
+                    self._values.mourn(loss.task, loss.why)
             case effects.ForgetValues(tasks):
                 self._values.forget(tasks)
                 if self._keyed:
@@ -228,6 +258,9 @@ class CallDesk:
 
     def settle(self) -> None:
         """Let go of what is over, once all that was decided in a step is carried out."""
+        if self._retired:
+            self._payloads.retire(self._retired)
+            self._retired.clear()
         if self._over:
             self._payloads.forget(self._over)
             self._over.clear()
@@ -259,12 +292,23 @@ class CallDesk:
                 if kept.spec.key:
                     self._keyed[end.task] = row
             ends.append(_call_done(end, result, behind=behind))
-            if end.task in self._awaited:
-                for tell in self._awaited.pop(end.task):
-                    tell(end)
+            self._tell_awaiting(end)
         if summary is not None:
             summary.ended(ended, now)
         self._clients.tell_calls(effect.client, c.CallsDone(tuple(ends)))
+
+    def _tell_remade(self, ends: Sequence[effects.CallEnd]) -> None:
+        """Values were made again, or not: what their calls printed was seen the first time."""
+        for end in ends:
+            self._results.pop(end.task, None)
+            if not isinstance(end.outcome, Returned):
+                self._values.mourn(end.task, f"the value of {end.task} is no more: {error_of(end.outcome)}")
+            self._tell_awaiting(end)
+
+    def _tell_awaiting(self, end: effects.CallEnd) -> None:
+        if end.task in self._awaited:
+            for tell in self._awaited.pop(end.task):
+                tell(end)
 
     # -- agents -------------------------------------------------------------------------------
 
@@ -307,9 +351,12 @@ class CallDesk:
                 assert_never(message)
 
     def engine_gone(self, engine: EngineProcess) -> None:
-        """An engine's process has ended: its values are lost, whoever waits for its agent is told."""
+        """An engine's process has ended, and its values with it."""
         self._values.lose(engine.incarnation)
         self.dispatch.forget_engine(engine.incarnation)
+
+    def engine_mourned(self, engine: EngineProcess) -> None:
+        """It has been decided what becomes of an engine's values: whoever waits for its agent is told."""
         self.questions.forget_engine(
             engine.incarnation, f"the value was lost with engine {engine.number}, which ended"
         )
@@ -320,6 +367,7 @@ class CallDesk:
         strays = []
         for result in results:
             task, outcome, kept_here = result.task, result.outcome, True
+            recipe = function = 0
             self.dispatch.ended(incarnation, task, result.attempt)
             kept = self._payloads.get(task)
             awaited = kept is not None and kept.attempt == result.attempt and kept.incarnation == incarnation
@@ -333,9 +381,13 @@ class CallDesk:
                     self._values.keep(task, payload)
                 else:
                     self._values.leave(task, incarnation, None if outcome.home else payload)
+                    if kept is not None and not forbids(kept.options):
+                        recipe, function = self._payloads.cost(kept)
             if awaited:
                 self._results[task] = result
-            returns.append(inputs.CallReturn(task, result.attempt, outcome, result.seconds, kept_here))
+            returns.append(
+                inputs.CallReturn(task, result.attempt, outcome, result.seconds, kept_here, recipe, function)
+            )
         self._step(inputs.CallsAnswered(engine.number, incarnation, tuple(returns)), None)
         if self._results:
             self._untold(engine)
@@ -358,10 +410,15 @@ class CallDesk:
 
     def _send_on(self, incarnation: Incarnation, asked: t.SendMe) -> None:
         def came(sent: t.ValueSent, buffers: Sequence[Buffer]) -> None:
-            value = t.TakeValue(asked.task, sent.payload, sent.sizes, sent.missing, sent.offer)
+            is_lost = sent.lost or (bool(sent.missing) and self._is_lost(asked.task))
+            value = t.TakeValue(asked.task, sent.payload, sent.sizes, sent.missing, sent.offer, is_lost)
             self.dispatch.send(incarnation, value, buffers)
 
         self.questions.fetch(asked.task, came, whole=asked.whole, direct=asked.direct)
+
+    def _is_lost(self, task: TaskId) -> bool:
+        """Whether a value was lost, be it for good or until it is made again."""
+        return self._payloads.get(task) is not None or bool(self._values.why_lost(task))
 
 
 def _call_done(end: effects.CallEnd, result: t.CallResult | None, *, behind: bool) -> c.CallDone:

@@ -137,6 +137,11 @@ class Clients:
         link = self._by_id.get(client)
         return link.label if link is not None else "a client"
 
+    def is_inside(self, client: ClientId) -> bool:
+        """Whether it is a task on an engine."""
+        link = self._by_id.get(client)
+        return link is not None and link.inside
+
     def find(self, prefix: str) -> ClientId | None:
         """The client whose id begins so; None when it is not there."""
         return next((client for client in self._by_id if prefix and client.startswith(prefix)), None)

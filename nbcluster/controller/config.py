@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from nbcluster.core.recipes import LIMIT
+
 
 class ControllerConfig(Struct, frozen=True):
     """What the process that starts a cluster tells its controller, over the supervisor's standard input."""
@@ -22,5 +24,7 @@ class ControllerConfig(Struct, frozen=True):
     """Seconds without client and work after which the cluster ends; None: never."""
     ends_with_clients: bool = False
     """Whether cells that still run do not keep it from ending: a script's own cluster."""
+    recipe_limit: int = LIMIT
+    """Bytes that may be kept to make values again that are lost with an engine."""
     start_timeout: float = 60.0
     """Seconds that an engine may take until it answers."""

@@ -65,7 +65,7 @@ class Controller:
         self, config: ControllerConfig, context: zmq.Context[zmq.Socket[bytes]], supervisor: Supervisor
     ) -> None:
         self._config = config
-        self._scheduler = Scheduler()
+        self._scheduler = Scheduler(config.recipe_limit)
         self._clients = Clients()
         self._pool = EnginePool(config, context, supervisor, self)
         self._loop = asyncio.get_running_loop()
@@ -76,7 +76,9 @@ class Controller:
         self._cells = CellDesk(
             self._clients, self._pool, self._relay, self._history, self._work, self._step, self._spawn
         )
-        self._calls = CallDesk(self._clients, self._pool, self._history, self._work, self._step)
+        self._calls = CallDesk(
+            self._clients, self._pool, self._history, self._work, self._step, config.shared
+        )
         self._picture = Picture(config, self._scheduler, self._pool, self._clients, self._calls)
         self._feed = Feed(self._work, self._clients, self._picture)
         self._listing = Listing(self._scheduler, self._clients, self._cells, self._calls)
@@ -258,6 +260,7 @@ class Controller:
         self._answer(arrival, m.Welcome(self._picture.cluster(self._idle_timeout, usage=False)))
 
     def _client_left(self, client: ClientId, *, goodbye: bool = False) -> None:
+        goodbye |= self._clients.is_inside(client)  # nobody can come back as what ran on an engine
         if not self._clients.leave(client):
             return
         self._relay.forget_client(client)
@@ -280,7 +283,7 @@ class Controller:
 
     def _look_after_clients(self) -> None:
         self._forget_gone()
-        self._calls.sweep_shared(self._config.shared)
+        self._calls.sweep_shared()
         self._end_if_idle()
         self._loop.call_later(BEAT_INTERVAL, self._look_after_clients)
 
@@ -361,6 +364,10 @@ class Controller:
                 | effects.StopCalls()
                 | effects.TellCallsBegun()
                 | effects.DropValues()
+                | effects.KeepRecipes()
+                | effects.MakeAgain()
+                | effects.TellCallsRemade()
+                | effects.LoseValues()
             ):
                 self._calls.perform(effect)
             case effects.StartEngine(number, incarnation, spec):
@@ -445,6 +452,7 @@ class Controller:
         self._cells.engine_gone(engine, cause)
         self._calls.engine_gone(engine)
         self._step(inputs.EngineDied(engine.number, engine.incarnation, self._loop.time(), cause))
+        self._calls.engine_mourned(engine)
 
     def engine_replied(self, engine: EngineProcess, channel: Channel, message: Message) -> None:
         """A kernel answered something that nothing waited for."""

@@ -37,6 +37,10 @@ class Functions:
     def __getitem__(self, digest: str) -> bytes:
         return self._by_digest[digest].blob
 
+    def size(self, digest: str) -> int:
+        """Bytes of a function."""
+        return len(self._by_digest[digest].blob)
+
     def offer(self, client: ClientId, functions: dict[str, bytes]) -> None:
         """Keep what a client sent."""
         sent = self._sent_by.setdefault(client, OrderedDict())

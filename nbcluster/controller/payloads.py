@@ -1,8 +1,12 @@
-"""What the controller keeps of calls: the bytes of their arguments and of small values. Never looks into them."""
+"""What the controller keeps of calls: the bytes of their arguments and of small values. Never looks into them.
+
+Arguments of calls that have returned are kept as *recipes* as long as the scheduler wants, so that values which are
+lost with an engine can be made again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +25,10 @@ HELD_LIMIT = 512 << 20
 
 OVERHEAD = 512
 """What a call counts beside its arguments."""
+
+
+HELD = 1 << 20
+"""Bytes that a value counts at most that was put into shared memory and is held: no copy, but a descriptor."""
 
 
 @dataclass(slots=True)
@@ -43,15 +51,34 @@ class KeptCall:
     incarnation: Incarnation | None = None
     started: float = 0.0
     progress: dict[str, Any] | None = None
+    hold: object | None = None
+    """What keeps its arguments in shared memory when its client does so no longer."""
 
 
 class Payloads:
-    """The calls that may still run, by their task."""
+    """The calls that may still run, by their task, and the recipes.
 
-    def __init__(self, functions: Functions) -> None:
+    Parameters
+    ----------
+    functions : Functions
+    hold : callable
+        Keeps what an envelope means where it is, as long as the returned object lives; None when it cannot.
+
+    Attributes
+    ----------
+    nbytes : int
+        Bytes of the calls that may still run.
+    recipe_nbytes : int
+        Bytes of the recipes.
+    """
+
+    def __init__(self, functions: Functions, hold: Callable[[bytes], object | None] = lambda envelope: None):
         self._functions = functions
+        self._hold = hold
         self._calls: dict[TaskId, KeptCall] = {}
+        self._recipes: dict[TaskId, KeptCall] = {}
         self.nbytes = 0
+        self.recipe_nbytes = 0
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -111,12 +138,48 @@ class Payloads:
         return taken, rejected
 
     def forget(self, tasks: Iterable[TaskId]) -> None:
-        """These calls will not run any more."""
+        """These calls will not run any more, not even to make their values again."""
         for task in tasks:
             kept = self._calls.pop(task, None)
             if kept is not None:
-                self._functions.unuse(kept.spec.function)
                 self.nbytes -= kept.nbytes + OVERHEAD
+            else:
+                kept = self._recipes.pop(task, None)
+                if kept is None:
+                    continue
+                self.recipe_nbytes -= kept.nbytes + OVERHEAD
+            self._functions.unuse(kept.spec.function)
+
+    def cost(self, kept: KeptCall) -> tuple[int, int]:
+        """Bytes of what has to be kept so that a call can run again, and of its function; -1 when that is too late.
+
+        What lies in shared memory is held from now on. What was put there is the value itself, and takes no more.
+        """
+        spec = kept.spec
+        if not spec.shared:
+            return kept.nbytes, self._functions.size(spec.function)
+        if kept.hold is None:
+            kept.hold = self._hold(spec.envelope or spec.payload)
+            if kept.hold is None:
+                return -1, 0
+        shared = min(spec.shared, HELD) if spec.envelope else spec.shared
+        return kept.nbytes + shared, self._functions.size(spec.function)
+
+    def retire(self, tasks: Iterable[TaskId]) -> None:
+        """These calls have returned: from now on what is kept of them is a recipe."""
+        for task in tasks:
+            kept = self._calls.pop(task)
+            kept.frames = [_alone(frame) for frame in kept.frames]
+            self._recipes[task] = kept
+            self.nbytes -= kept.nbytes + OVERHEAD
+            self.recipe_nbytes += kept.nbytes + OVERHEAD
+
+    def revive(self, tasks: Iterable[TaskId]) -> None:
+        """These calls are to run again."""
+        for task in tasks:
+            kept = self._calls[task] = self._recipes.pop(task)
+            self.recipe_nbytes -= kept.nbytes + OVERHEAD
+            self.nbytes += kept.nbytes + OVERHEAD
 
     def sharers(self) -> set[str]:
         """The owners of the shared memory in which arguments lie of calls that may still run."""
@@ -132,11 +195,18 @@ class Payloads:
             )
         if any(not 0 <= spec.options < len(order.options) for spec in order.calls):
             raise Refusal("UsageError", "a call names options that the message does not have")
-        used = [spec.task for spec in order.calls if spec.task in self._calls]
+        used = [spec.task for spec in order.calls if spec.task in self._calls or spec.task in self._recipes]
         if used or len({spec.task for spec in order.calls}) < len(order.calls):
             raise Refusal(
                 "UsageError", f"task ids are in use or not distinct ({used[:3]}); each call needs its own"
             )
+
+
+def _alone(frame: Buffer) -> Buffer:
+    """A frame without the rest of the message that it came in."""
+    if isinstance(frame, memoryview) and frame.nbytes < memoryview(frame.obj).nbytes:
+        return bytes(frame)
+    return frame
 
 
 def _unknown_function(label: str) -> Rejected:
@@ -153,6 +223,7 @@ class Values:
         self._here: dict[TaskId, bytes] = {}
         self._there: dict[TaskId, Incarnation] = {}
         self._shared: dict[TaskId, bytes] = {}
+        self._lost: dict[TaskId, str] = {}
         self.nbytes = 0
 
     def keep(self, task: TaskId, payload: bytes) -> None:
@@ -177,6 +248,15 @@ class Values:
         """The value, when it is kept here."""
         return self._here.get(task)
 
+    def mourn(self, task: TaskId, why: str) -> None:
+        """Note that a value is lost for good, and why, for who asks for it."""
+        self.forget((task,))
+        self._lost[task] = why
+
+    def why_lost(self, task: TaskId) -> str:
+        """Why a value was lost for good; "" when it was not."""
+        return self._lost.get(task, "")
+
     def where(self, task: TaskId) -> Incarnation | None:
         """The incarnation that has the value, when one does."""
         return self._there.get(task)
@@ -189,6 +269,8 @@ class Values:
                 self.nbytes -= len(payload) + OVERHEAD
             else:
                 self._remove(task)
+            if self._lost:
+                self._lost.pop(task, None)
 
     def lose(self, incarnation: Incarnation) -> None:
         """An engine has gone, and its values with it."""

@@ -48,13 +48,9 @@ class Questions:
             return
         incarnation = self._values.where(task)
         if incarnation is None:
-            then(
-                t.ValueSent(
-                    0,
-                    missing=f"the value of {task} is not kept any more: its Future was dropped, or its engine was lost",
-                ),
-                (),
-            )
+            why = self._values.why_lost(task)
+            missing = why or f"the value of {task} is not kept any more: its Future was dropped"
+            then(t.ValueSent(0, missing=missing, lost=bool(why)), ())
             return
         request = next(self._numbers)
         self._fetches[request] = (incarnation, then)
@@ -100,7 +96,7 @@ class Questions:
         """An engine has gone: whoever waits for it is told."""
         for request in [key for key, (asked, _) in self._fetches.items() if asked == incarnation]:
             _, then = self._fetches.pop(request)
-            then(t.ValueSent(request, missing=why), ())
+            then(t.ValueSent(request, missing=why, lost=True), ())
         for request, survey in [
             (key, it) for key, (asked, it) in self._surveys.items() if asked == incarnation
         ]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nbcluster.core.dispatch import AHEAD_MOST, has_room, is_laden
 from nbcluster.core.eligible import may_run
 from nbcluster.core.model import FINAL, Call, Engine, Task, TaskState, is_up
+from nbcluster.core.recipe_invariants import check_recipes
 from nbcluster.core.scheduler import Scheduler
 from nbcluster.ids import EngineNumber, TaskId
 from nbcluster.protocol.outcomes import Returned
@@ -25,8 +26,9 @@ def check_calls(scheduler: Scheduler) -> None:
     _check_values(scheduler)
     _check_kinds(scheduler)
     _check_keys(scheduler)
+    check_recipes(scheduler)
     _check_counts(scheduler)
-    left = [*ledger.freed, *ledger.doomed, *ledger.fed]
+    left = [*ledger.freed, *ledger.doomed, *ledger.unwanted, *ledger.fed]
     assert not left, f"consequences were left behind: {left}"
     for slot in type(ledger.outbox).__slots__:
         assert not getattr(ledger.outbox, slot), f"{slot} were left in the outbox"
@@ -90,8 +92,8 @@ def _check_needs(scheduler: Scheduler, call: Call, name: str) -> None:
         for source in call.order.inputs:
             assert call.id in (calls[source].users or {}), f"{name} is no user of its input {source}"
     if call.state is TaskState.WAITING:
-        sources = {n: calls.get(n) or scheduler.tasks.get(n) for n in needs}
-        open_needs = {n for n, source in sources.items() if source is not None and source.outcome is None}
+        open_needs = {n for n in needs if n in calls and _is_awaited(calls[n], call)}
+        open_needs |= {n for n in needs if n in scheduler.tasks and scheduler.tasks[n].outcome is None}
         assert call.missing == len(open_needs) > 0, f"{name} misses {call.missing}; open are {open_needs}"
     elif call.outcome is None and call.missing:
         _check_ahead(scheduler, call, name)
@@ -105,19 +107,28 @@ def _check_needs(scheduler: Scheduler, call: Call, name: str) -> None:
     assert call.outcome is None or call.waiters is None, f"{name} has ended and still has waiters"
 
 
+def _is_awaited(source: Call, call: Call) -> bool:
+    """Whether a source has not ended; one that makes a lost value again may be awaited for that value alone."""
+    return source.outcome is None and (not source.again or call in (source.waiters or ()))
+
+
 def _check_ahead(scheduler: Scheduler, call: Call, name: str) -> None:
     """A call that misses something and does not wait was sent behind what makes it, or is on its way back."""
     assert call.state in (TaskState.RUNNING, TaskState.STOPPING), f"{name} misses {call.missing}"
     assert call.engine is not None, f"{name} was sent nowhere"
     engine = scheduler.engines[call.engine]
     sent = [*engine.suspended, *engine.inflight]
-    missing = 0
+    missing, perhaps = 0, 0
     for source in dict.fromkeys(call.order.inputs):
         value = scheduler.calls[source]
-        missing += value.state is not TaskState.DONE
+        if value.state is not TaskState.DONE:
+            if value.outcome is not None and value.remade:
+                perhaps += 1  # whether it waited for that before is not to be seen any more
+            else:
+                missing += value.outcome is not None or _is_awaited(value, call)
         if value.outcome is None and source in sent and value.engine == call.engine:
             assert call.recalled or not value.recalled, f"{name} stays, and {source} does not"
-    assert call.missing == missing, f"{name} misses {call.missing}, not {missing}"
+    assert missing <= call.missing <= missing + perhaps, f"{name} misses {call.missing}, not {missing}"
 
 
 def _check_inflight(scheduler: Scheduler, engine: Engine) -> None:

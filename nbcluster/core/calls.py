@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from nbcluster.core import dispatch, eligible, values
+from nbcluster.core import dispatch, eligible, recipes, recompute, values
 from nbcluster.core.effects import CallBegin
 from nbcluster.core.inputs import (
     CallOrder,
@@ -16,7 +16,7 @@ from nbcluster.core.inputs import (
     SubmitCallOrders,
 )
 from nbcluster.core.ledger import Ledger
-from nbcluster.core.model import MOVES, Call, Engine, EngineState, StopCause, TaskState, sent_to
+from nbcluster.core.model import Call, Engine, EngineState, StopCause, TaskState, sent_to
 from nbcluster.ids import ClientId
 from nbcluster.protocol.outcomes import (
     CallOutcome,
@@ -74,7 +74,15 @@ def _enter(ledger: Ledger, client: ClientId, given: CallOrder, place: eligible.P
 def make_ready(ledger: Ledger, call: Call) -> None:
     """Let a call wait for an engine, or end it when there can be none."""
     order = call.order
-    refused: CallOutcome | None = values.lost_input(ledger, call) if order.inputs else None
+    refused: CallOutcome | None = None
+    for name in order.inputs:
+        source = ledger.calls[name]
+        if source.lost or source.state is not TaskState.DONE:
+            refused = values.unusable_input(ledger, call)
+            if refused is None and recompute.waits_again(ledger, call):
+                _wait(call)
+                return
+            break
     if order.options.pinned:
         engine = ledger.engines.get(call.engine) if call.engine is not None else None
         refused = refused or why_not_there(call, engine)
@@ -109,14 +117,20 @@ def wait_again(ledger: Ledger, call: Call) -> None:
         if source.outcome is not None and not isinstance(source.outcome, Returned):
             values.end(ledger, call, TaskState.FAILED, values.because_of(ledger, call, source))
             return
-    assert TaskState.WAITING in MOVES[call.state], f"call {call.id} cannot wait again from {call.state}"
-    call.state = TaskState.WAITING
-    call.engine = None
+    recompute.waits_again(ledger, call)
+    _wait(call)
     for name in call.order.inputs:
         source = ledger.calls[name]
         if source.state is TaskState.RUNNING and source.engine is not None:
             ledger.engines[source.engine].followers[call.id] = call
             ledger.hungry.add(source.engine)
+
+
+def _wait(call: Call) -> None:
+    if call.state is not TaskState.WAITING:
+        call.move(TaskState.WAITING)
+    if not call.order.options.pinned:
+        call.engine = None
 
 
 def _become_ready(call: Call) -> None:
@@ -135,14 +149,7 @@ def why_not_there(call: Call, engine: Engine | None) -> CallOutcome | None:
 def withdraw(ledger: Ledger, call: Call, state: TaskState, outcome: CallOutcome) -> None:
     """End a call that has not been sent, or was taken back."""
     if call.queued:
-        if call.order.options.pinned:
-            assert call.engine is not None, f"the pinned call {call.id} waits nowhere"
-            ledger.engines[call.engine].lane.discard(call)
-            ledger.hungry.add(call.engine)
-        else:
-            call.kind.ready.discard(call.owner, call)
-            if call.kind.alone:
-                dispatch.left_limited(ledger, call.kind)
+        dispatch.unqueue(ledger, call)
     values.end(ledger, call, state, outcome)
 
 
@@ -153,7 +160,11 @@ def draw_consequences(ledger: Ledger) -> None:
             for call in list(kind.ready):
                 why = eligible.why_none(ledger, kind, call.title)
                 withdraw(ledger, call, TaskState.FAILED, Rejected("NoEngines", why))
-    while ledger.freed or ledger.doomed:
+    while ledger.freed or ledger.doomed or ledger.unwanted:
+        unwanted, ledger.unwanted = ledger.unwanted, []
+        for call in unwanted:
+            if values.is_idle(call):
+                withdraw(ledger, call, TaskState.CANCELLED, Withdrawn("nobody needs its value any more"))
         for call in ledger.freed:
             if call.state is _WAITING:
                 make_ready(ledger, call)
@@ -186,8 +197,9 @@ def begun(ledger: Ledger, fact: CallsHaveBegun) -> None:
         call = sent_to(engine, task)
         if call is None or call.attempt != attempt or call.begun or call.state is TaskState.GIVEN_UP:
             continue
-        told = ledger.outbox.begun.setdefault((call.owner, engine.number), [])
-        told.append(CallBegin(task, attempt))
+        if not call.again:
+            told = ledger.outbox.begun.setdefault((call.owner, engine.number), [])
+            told.append(CallBegin(task, attempt))
         dispatch.has_begun(ledger, engine, call)
 
 
@@ -214,6 +226,8 @@ def answered(ledger: Ledger, fact: CallsAnswered) -> None:
         if isinstance(outcome, Returned) and call.state is not _GIVEN_UP:
             learn(call.order.function, result.seconds)
             values.keep(ledger, call, engine, outcome.nbytes, result.kept_here)
+            if not result.kept_here:
+                recipes.keep(ledger, call, result.recipe, result.function)
             values.end(ledger, call, TaskState.DONE, outcome)
         else:
             _judge(ledger, engine, call, result)
@@ -353,7 +367,7 @@ def engine_ended(ledger: Ledger, engine: Engine, what: str, *, blame: bool) -> N
     engine.accepts = False
     engine.followers.clear()
     ledger.laden.pop(engine.number, None)
-    hopeless = values.lose(ledger, engine, what)
+    hopeless = values.users_without(recompute.values_lost(ledger, engine, what))
     for call in inflight:
         if call.kind.alone:
             values.clear_timer(ledger, call)

@@ -359,6 +359,18 @@ def let_follow(ledger: Ledger, waiters: Iterable[Call], engine: Engine) -> None:
         ledger.hungry.add(number)
 
 
+def unqueue(ledger: Ledger, call: Call) -> None:
+    """Take a call that is ready out of where it waits."""
+    if call.order.options.pinned:
+        assert call.engine is not None, f"the pinned call {call.id} waits nowhere"
+        ledger.engines[call.engine].lane.discard(call)
+        ledger.hungry.add(call.engine)
+    else:
+        call.kind.ready.discard(call.owner, call)
+        if call.kind.alone:
+            left_limited(ledger, call.kind)
+
+
 # -- taking back ------------------------------------------------------------------------------
 
 

@@ -196,6 +196,37 @@ class ForgetPayloads(Struct, frozen=True, tag=True):
     tasks: tuple[TaskId, ...]
 
 
+class KeepRecipes(Struct, frozen=True, tag=True):
+    """These calls have returned, and may run again to make lost values: their arguments are kept as recipes."""
+
+    tasks: tuple[TaskId, ...]
+
+
+class MakeAgain(Struct, frozen=True, tag=True):
+    """The values of these calls are gone, and they will run again: their recipes are arguments once more."""
+
+    tasks: tuple[TaskId, ...]
+
+
+class TellCallsRemade(Struct, frozen=True, tag=True):
+    """How making values again ended, of calls whose owners were told their end before: who waits for them may know."""
+
+    calls: tuple[CallEnd, ...]
+
+
+class ValueLoss(Struct, frozen=True, gc=False):
+    """A value that is no more, though somebody may ask for it."""
+
+    task: TaskId
+    why: str
+
+
+class LoseValues(Struct, frozen=True, tag=True):
+    """These values were lost and cannot be made again."""
+
+    losses: tuple[ValueLoss, ...]
+
+
 class ForgetValues(Struct, frozen=True, tag=True):
     """Nobody needs the values of these calls, nor asks for them: what the controller keeps of them may go."""
 
@@ -222,5 +253,9 @@ Effect = (
     | TellCallsDone
     | DropValues
     | ForgetPayloads
+    | KeepRecipes
+    | MakeAgain
+    | TellCallsRemade
+    | LoseValues
     | ForgetValues
 )

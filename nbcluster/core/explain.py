@@ -8,6 +8,7 @@ from typing import assert_never
 from nbcluster.core.durations import duration
 from nbcluster.core.model import Call, Engine, EngineState, StopCause, Task, TaskState, is_up, title
 from nbcluster.core.placement import could_run
+from nbcluster.core.recipes import forbids
 from nbcluster.core.scheduler import Scheduler
 from nbcluster.core.values import became
 from nbcluster.ids import TaskId
@@ -95,6 +96,12 @@ def _what_engine_does(scheduler: Scheduler, engine: Engine) -> str:
 
 def explain_call(scheduler: Scheduler, call: Call) -> str:
     """Say why a call is where it is, or how it ended."""
+    if call.again:
+        return f"the value of {call.title!r} {call.again}; it is computed again: {_explain_call(scheduler, call)}"
+    return _explain_call(scheduler, call)
+
+
+def _explain_call(scheduler: Scheduler, call: Call) -> str:
     what = f"{call.title!r}"
     match call.state:
         case TaskState.WAITING:
@@ -124,13 +131,20 @@ def explain_call(scheduler: Scheduler, call: Call) -> str:
             )
         case TaskState.DONE:
             lost = f"; its value {call.lost}" if call.lost else ""
-            where = "" if call.kept or lost else f"; its value lies on engine {call.engine}"
+            where = "" if call.kept or lost else _where_it_lies(scheduler, call)
             return f"{what} has returned{_where_it_ran(call)}{_why_again(call)}{lost}{where}"
         case TaskState.FAILED | TaskState.CANCELLED | TaskState.LOST:
             assert call.outcome is not None, f"call {call.id} has ended and nobody was told"
             return f"{what} {became(call.outcome)}{_where_it_ran(call)}{_why_again(call)}"
         case _:
             assert_never(call.state)
+
+
+def _where_it_lies(scheduler: Scheduler, call: Call) -> str:
+    where = f"; its value lies on engine {call.engine}"
+    if call.id in scheduler.ledger.recipes.sizes:
+        return f"{where}, and can be computed again"
+    return f"{where}, and is lost with it: {forbids(call.order.options) or call.unmade}"
 
 
 def _open_inputs(scheduler: Scheduler, call: Call) -> str:

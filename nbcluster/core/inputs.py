@@ -150,6 +150,10 @@ class CallReturn(Struct, frozen=True, gc=False):
     seconds: float = 0.0
     kept_here: bool = True
     """For Returned: whether the controller has the value itself, so that no engine is needed for it."""
+    recipe: int = 0
+    """For a value that is not kept here: bytes to keep of its arguments to make it again; -1 when they are gone."""
+    function: int = 0
+    """And of its function."""
 
 
 class CallsAnswered(Struct, frozen=True, tag=True):

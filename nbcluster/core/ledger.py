@@ -21,6 +21,7 @@ from nbcluster.core.model import (
 )
 from nbcluster.core.outbox import Outbox
 from nbcluster.core.queues import Line, Turns
+from nbcluster.core.recipes import Recipes
 from nbcluster.errors import UnknownTarget
 from nbcluster.ids import CellId, EngineNumber, Incarnation, TaskId
 from nbcluster.protocol.messages import Cancelled, Lost, Outcome, Raised, Succeeded, TimedOut, Unmet
@@ -87,6 +88,9 @@ class Ledger:
         """Calls that waited for others, the last of which has succeeded."""
         self.doomed: list[tuple[Call, Call]] = []
         """Calls that waited for one that did not succeed, with that one."""
+        self.recipes = Recipes()
+        self.unwanted: list[Call] = []
+        """Calls that make a lost value again which nobody may need any more."""
         self.call_timers: dict[str, tuple[Call, ...]] = {}
         """Calls that a timer is about. A time limit is cleared with its attempt, and what stops is not sent again."""
 

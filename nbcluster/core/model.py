@@ -37,18 +37,22 @@ _ENDS = frozenset({TaskState.FAILED, TaskState.CANCELLED, TaskState.LOST})
 
 MOVES: dict[TaskState, frozenset[TaskState]] = {
     TaskState.WAITING: _ENDS | {TaskState.READY, TaskState.RUNNING},
-    TaskState.READY: _ENDS | {TaskState.RUNNING},
+    TaskState.READY: _ENDS | {TaskState.WAITING, TaskState.RUNNING},
     TaskState.RUNNING: _ENDS | {TaskState.WAITING, TaskState.READY, TaskState.STOPPING, TaskState.DONE},
     TaskState.STOPPING: _ENDS | {TaskState.GIVEN_UP, TaskState.DONE},
     TaskState.GIVEN_UP: _ENDS,
-    TaskState.DONE: frozenset(),
+    TaskState.DONE: frozenset({TaskState.WAITING}),
     TaskState.FAILED: frozenset(),
     TaskState.CANCELLED: frozenset(),
     TaskState.LOST: frozenset(),
 }
-"""Every move that a task can make; the last four states are final."""
+"""Every move that a task can make; the last four states are ends.
 
-FINAL = frozenset(state for state, moves in MOVES.items() if not moves)
+A call leaves DONE only when the value that it made is lost and made again. One that was ready waits again when a value
+that it takes is.
+"""
+
+FINAL = _ENDS | {TaskState.DONE}
 
 
 class EngineState(Enum):
@@ -163,6 +167,8 @@ class Call:
     """Calls that wait for the end of this one, here or sent ahead to its engine."""
     users: dict[TaskId, Call] | None = None
     """Calls that have not ended and take its value."""
+    heirs: dict[TaskId, Call] | None = None
+    """Calls that took its value and whose own values, should they be lost, are made again from it."""
     held: bool = True
     """Its owner has a Future of it."""
     keyed: bool = False
@@ -173,6 +179,12 @@ class Call:
     """Size of the value."""
     lost: str = ""
     """Why the value is no more, "" while it is there."""
+    unmade: str = ""
+    """Why the value could not be made again, where that is not said by its options."""
+    again: str = ""
+    """How the value was lost that it makes again now, "" when it does not."""
+    remade: int = 0
+    """How often it made its value again."""
     because: str = ""
     """The first failure for which it could not run, in words; that call may be forgotten by then."""
     failures: int = 0

@@ -12,11 +12,15 @@ from nbcluster.core.effects import (
     Effect,
     ForgetPayloads,
     ForgetValues,
+    KeepRecipes,
+    LoseValues,
     RunCalls,
     StopCalls,
     TakeBackCalls,
     TellCallsBegun,
     TellCallsDone,
+    TellCallsRemade,
+    ValueLoss,
 )
 from nbcluster.core.model import Engine, is_up
 from nbcluster.ids import ClientId, EngineNumber, TaskId
@@ -29,7 +33,19 @@ class Outbox:
     What is for an engine that was asked to end in the same step is dropped: the end of its process answers for it.
     """
 
-    __slots__ = ("back", "begun", "drops", "ends", "forgotten", "over", "runs", "stops")
+    __slots__ = (
+        "back",
+        "begun",
+        "drops",
+        "ends",
+        "forgotten",
+        "lost",
+        "over",
+        "remade",
+        "retired",
+        "runs",
+        "stops",
+    )
 
     def __init__(self) -> None:
         self.stops: dict[EngineNumber, list[CallRef]] = {}
@@ -39,6 +55,9 @@ class Outbox:
         self.ends: dict[ClientId, list[CallEnd]] = {}
         self.drops: dict[EngineNumber, list[TaskId]] = {}
         self.over: list[TaskId] = []
+        self.retired: list[TaskId] = []
+        self.remade: list[CallEnd] = []
+        self.lost: list[ValueLoss] = []
         self.forgotten: list[TaskId] = []
 
     def empty_into(self, effects: list[Effect], engines: Mapping[EngineNumber, Engine]) -> None:
@@ -51,6 +70,15 @@ class Outbox:
         for number, values in self.drops.items():
             if number in engines and is_up(engines[number]):
                 effects.append(DropValues(number, engines[number].incarnation, tuple(values)))
+        if self.lost:
+            effects.append(LoseValues(tuple(self.lost)))
+            self.lost.clear()
+        if self.remade:
+            effects.append(TellCallsRemade(tuple(self.remade)))
+            self.remade.clear()
+        if self.retired:
+            effects.append(KeepRecipes(tuple(self.retired)))
+            self.retired.clear()
         if self.over:
             effects.append(ForgetPayloads(tuple(self.over)))
             self.over.clear()

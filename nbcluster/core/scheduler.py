@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import assert_never
 
-from nbcluster.core import awaiting, calls, cells, dispatch, fleet, stopping, values
+from nbcluster.core import awaiting, calls, cells, dispatch, fleet, recipes, stopping, values
 from nbcluster.core.effects import Effect, TellRefused
 from nbcluster.core.inputs import (
     Add,
@@ -42,6 +42,11 @@ class Scheduler:
     `step` takes one input and returns what is to be done, in order. An order that cannot be followed changes
     nothing and returns one TellRefused. The attributes are views to read.
 
+    Parameters
+    ----------
+    recipe_limit : int
+        Bytes that may be kept to make values again that are lost with an engine.
+
     Examples
     --------
     >>> from nbcluster.core.inputs import Add
@@ -50,8 +55,9 @@ class Scheduler:
     ['StartEngine', 'TellEngines', 'ShowEngine']
     """
 
-    def __init__(self) -> None:
+    def __init__(self, recipe_limit: int = recipes.LIMIT) -> None:
         self.ledger = Ledger()
+        self.ledger.recipes.limit = recipe_limit
         self.engines: Mapping[EngineNumber, Engine] = MappingProxyType(self.ledger.engines)
         self.tasks: Mapping[TaskId, Task] = MappingProxyType(self.ledger.tasks)
         """Those that have not ended."""
@@ -163,6 +169,8 @@ class Scheduler:
             if ledger.failing:
                 cells.fail_fast(ledger)
         dispatch.settle(ledger)
+        if ledger.recipes.nbytes > ledger.recipes.limit:
+            recipes.trim(ledger)
 
     def _force_out(self, tasks: Sequence[Task], stuck: Sequence[Call]) -> None:
         """Restart engines that do not let go of tasks whose owners asked for force."""

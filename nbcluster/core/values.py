@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nbcluster.core import recipes
 from nbcluster.core.effects import CallEnd, ClearTimer
 from nbcluster.core.ledger import Ledger
 from nbcluster.core.model import FINAL, MOVES, Call, Ended, Engine, TaskState
@@ -93,14 +94,17 @@ def _never(name: TaskId) -> str:
 
 
 def _lost(source: Call) -> Rejected:
-    return Rejected("ValueReleased", f"the value of {source.title!r} ({source.id}) {source.lost}", source.id)
+    return Rejected("EngineLost", f"the value of {source.title!r} ({source.id}) {source.lost}", source.id)
 
 
-def lost_input(ledger: Ledger, call: Call) -> Rejected | None:
-    """Why a call cannot run any more: a value that it takes is gone."""
+def unusable_input(ledger: Ledger, call: Call) -> Rejected | None:
+    """Why a call cannot run any more: a value that it takes is gone, or could not be made again."""
     for name in call.order.inputs:
-        if ledger.calls[name].lost:
-            return _lost(ledger.calls[name])
+        source = ledger.calls[name]
+        if source.lost:
+            return _lost(source)
+        if source.state is not TaskState.DONE and source.outcome is not None:
+            return because_of(ledger, call, source)
     return None
 
 
@@ -153,6 +157,8 @@ def became(outcome: CallOutcome | None) -> str:
 
 def end(ledger: Ledger, call: Call, state: TaskState, outcome: CallOutcome) -> None:
     """End a call that no engine has any more: tell its owner unless that was done, and keep it while it is held."""
+    if call.again and state is not TaskState.DONE:
+        state = TaskState.LOST
     assert state in MOVES[call.state], f"call {call.id} cannot go from {call.state} to {state}"
     if call.state is not TaskState.GIVEN_UP:
         tell(ledger, call, outcome)
@@ -164,15 +170,22 @@ def end(ledger: Ledger, call: Call, state: TaskState, outcome: CallOutcome) -> N
 
 def tell(ledger: Ledger, call: Call, outcome: CallOutcome) -> None:
     """Tell the owner the end, and those who waited for it."""
-    number = call.engine if call.attempt else None
-    told = CallEnd(call.id, number, call.attempt, outcome)
     outbox = ledger.outbox
-    ends = outbox.ends.get(call.owner)
-    if ends is None:
-        outbox.ends[call.owner] = [told]
+    number = call.engine if call.attempt else None
+    if call.again:
+        outcome = _end_again(ledger, call, outcome)
+        outbox.remade.append(CallEnd(call.id, number, call.attempt, outcome))
     else:
-        ends.append(told)
-    outbox.over.append(call.id)
+        told = CallEnd(call.id, number, call.attempt, outcome)
+        ends = outbox.ends.get(call.owner)
+        if ends is None:
+            outbox.ends[call.owner] = [told]
+        else:
+            ends.append(told)
+    if call.kept or call.id not in ledger.recipes.sizes:
+        outbox.over.append(call.id)
+    else:
+        outbox.retired.append(call.id)
     call.outcome = outcome
     if isinstance(outcome, Threw):
         call.outcome = Threw(outcome.ename, outcome.evalue[:_SHORT])
@@ -189,6 +202,16 @@ def tell(ledger: Ledger, call: Call, outcome: CallOutcome) -> None:
         call.waiters = None
     if ledger.awaited and (waiting := ledger.awaited.pop(call.id, None)):
         ledger.over.append((end_of(call, outcome), waiting))
+
+
+def _end_again(ledger: Ledger, call: Call, outcome: CallOutcome) -> CallOutcome:
+    """What the end of a call means that was to make a lost value again: without a value, that is lost for good."""
+    how, call.again = call.again, ""
+    if isinstance(outcome, Returned):
+        return outcome
+    reason = f"its value {how}; when it was to be computed again, it {became(outcome)}"
+    recipes.cut(ledger, call, "value was lost")
+    return EngineGone(reason)
 
 
 def _let_inputs_go(ledger: Ledger, call: Call) -> None:
@@ -253,19 +276,31 @@ def release_all_of(ledger: Ledger, client: ClientId) -> None:
 
 
 def let_go(ledger: Ledger, call: Call) -> None:
-    """Forget a call that has ended when nobody needs it."""
-    if not (call.held or call.keyed or call.users) and call.state in FINAL:
-        forget(ledger, call)
+    """Forget a call that has ended when nobody needs it; one that makes a lost value again need not."""
+    if not (call.held or call.keyed or call.users):
+        if call.state in FINAL:
+            forget(ledger, call)
+        elif call.again:
+            ledger.unwanted.append(call)
+
+
+def is_idle(call: Call) -> bool:
+    """Whether a call waits to make a lost value again that nobody needs any more, not even for other values."""
+    is_needed = call.held or call.keyed or bool(call.users) or bool(call.heirs)
+    return bool(call.again) and not is_needed and call.state in (TaskState.WAITING, TaskState.READY)
 
 
 def forget(ledger: Ledger, call: Call) -> None:
     """Nobody will ask for this call again."""
     del ledger.calls[call.id]
-    ledger.outbox.forgotten.append(call.id)
     if not call.kept and not call.lost:
         assert call.engine is not None, f"the value of {call.id} lies nowhere"
         del ledger.engines[call.engine].values[call.id]
         ledger.outbox.drops.setdefault(call.engine, []).append(call.id)
+    if call.kept and call.heirs is None:
+        ledger.outbox.forgotten.append(call.id)
+    else:
+        recipes.let_go(ledger, call)
 
 
 def keep(ledger: Ledger, call: Call, engine: Engine, nbytes: int, kept_here: bool) -> None:
@@ -276,21 +311,18 @@ def keep(ledger: Ledger, call: Call, engine: Engine, nbytes: int, kept_here: boo
         engine.values[call.id] = None
 
 
-def lose(ledger: Ledger, engine: Engine, what: str) -> list[tuple[Call, Rejected]]:
-    """The values that lay on an engine alone are gone. Returns the calls that cannot run without, with the reason."""
+def users_without(lost: list[Call]) -> list[tuple[Call, Rejected]]:
+    """The calls that wait and cannot run without these values, which are gone for good, with the reason."""
     hopeless: dict[TaskId, tuple[Call, Rejected]] = {}
-    for name in engine.values:
-        call = ledger.calls[name]
-        call.lost = f"was lost with engine {engine.number}: {what}"
+    for call in lost:
         for user in (call.users or {}).values():
             if user.state in (TaskState.WAITING, TaskState.READY):
                 hopeless.setdefault(user.id, (user, _lost(call)))
-    engine.values.clear()
     return list(hopeless.values())
 
 
 def refuse_known(ledger: Ledger, names: list[TaskId]) -> None:
     """Refuse ids that are in use, or twice among these."""
-    known = (ledger.calls.keys(), ledger.tasks.keys())
+    known = (ledger.calls.keys(), ledger.tasks.keys(), ledger.recipes.past.keys())
     if len(set(names)) < len(names) or not all(table.isdisjoint(names) for table in known):
         raise UsageError("the ids of these calls are in use or not distinct; each call needs its own")

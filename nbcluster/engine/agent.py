@@ -228,6 +228,7 @@ class Agent(threading.Thread):
             case TakeBack(calls):
                 self._link.send(GaveBack(tuple(self._queue.withdraw(calls))))
                 self.send_results()
+                self.runner.wake()  # one that waited for its inputs may have been before others
             case StopCalls(calls):
                 self._stop_calls(calls)
             case DropValues(tasks):
@@ -237,6 +238,10 @@ class Agent(threading.Thread):
                 self._send_value(message)
             case TakeValue(offer=offer) if offer is not None:
                 self._fetch(offer)
+            case TakeValue(task, lost=True):
+                self._queue.lost(task)
+                self.send_results()
+                self.runner.wake()  # what was behind those that waited for it
             case TakeValue(task):
                 self._came(task, message.missing or Kept(message.payload, tuple(buffers)))
             case Ask():

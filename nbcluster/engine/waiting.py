@@ -160,6 +160,15 @@ class CallQueue:
         coming = self._coming.get(task)
         return coming is not None and coming.value is None
 
+    def lost(self, task: str) -> None:
+        """A value that was asked for went with its engine: the calls that need it are hopeless here."""
+        with self._lock:
+            coming = self._coming.get(task)
+            if coming is not None and coming.value is None:
+                for call in list(coming.waiters.values()):
+                    self._give_up(call)
+                    self._give_up_on(call.name)
+
     # -- on the main thread ------------------------------------------------------------------
 
     def take(self) -> Waiting | None:

@@ -78,6 +78,8 @@ class CallSpec(Struct, frozen=True, array_like=True, gc=False):
     """The user's name for it: its value is held until the key is used again or forgotten."""
     shared: int = 0
     """Bytes of its arguments that lie in shared memory, of which the payload holds the place alone."""
+    envelope: bytes = b""
+    """The envelope of those, where the payload is not it but has it inside (put)."""
 
 
 class SubmitCalls(Struct, frozen=True, tag=True):

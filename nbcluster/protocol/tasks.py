@@ -124,13 +124,18 @@ class SendValue(Struct, frozen=True, tag=True):
 
 
 class TakeValue(Struct, frozen=True, tag=True):
-    """The value that SendMe asked for, or where it can be had; `missing` says why there is none."""
+    """The value that SendMe asked for, or where it can be had; `missing` says why there is none.
+
+    `lost` says that it went with its engine: the call that needs it is then given back unasked, by GaveBack, since the
+    value may be made again.
+    """
 
     task: TaskId
     payload: bytes = b""
     sizes: tuple[int, ...] = ()
     missing: str = ""
     offer: Offer | None = None
+    lost: bool = False
 
 
 class Ask(Struct, frozen=True, tag=True):
@@ -203,13 +208,17 @@ class SendMe(Struct, frozen=True, tag=True):
 
 
 class ValueSent(Struct, frozen=True, tag=True):
-    """The value that SendValue asked for, or where it can be had; `missing` says why there is none."""
+    """The value that SendValue asked for, or where it can be had; `missing` says why there is none.
+
+    `lost` is said by the controller in place of an engine that has gone.
+    """
 
     request: int
     payload: bytes = b""
     sizes: tuple[int, ...] = ()
     missing: str = ""
     offer: Offer | None = None
+    lost: bool = False
 
 
 class Lends(Struct, frozen=True, tag=True):

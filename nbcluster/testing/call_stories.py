@@ -65,11 +65,15 @@ class CallStories:
         outcome: CallOutcome | None = None,
         seconds: float = 0.0,
         kept: bool = True,
+        recipe: int = 0,
+        function_bytes: int = 0,
     ) -> Self:
         """An engine answers these calls; without names the first that it has. Returned unless told."""
         incarnation, calls = self._alive(number)
         runs = [calls.sent[TaskId(name)] for name in names or tuple(calls.sent)[:1]]
-        return self.give_to(number, incarnation, runs, outcome or Returned(8), seconds, kept)
+        return self.give_to(
+            number, incarnation, runs, outcome or Returned(8), seconds, kept, recipe, function_bytes
+        )
 
     def give_to(
         self,
@@ -79,6 +83,8 @@ class CallStories:
         outcome: CallOutcome,
         seconds: float = 0.0,
         kept: bool = True,
+        recipe: int = 0,
+        function_bytes: int = 0,
     ) -> Self:
         """Answers to these attempts arrive, perhaps late."""
         fake = self._fake(number)
@@ -89,7 +95,7 @@ class CallStories:
             if here is not None and CallRef(run.task, run.attempt) in back:
                 continue
             came = Withdrawn("it had not begun") if here is not None and here.lacks(run) else outcome
-            results.append(CallReturn(run.task, run.attempt, came, seconds, kept))
+            results.append(CallReturn(run.task, run.attempt, came, seconds, kept, recipe, function_bytes))
             if here is None or not here.end(run.task, run.attempt):
                 continue
             if not isinstance(came, Returned):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from nbcluster.core.effects import CallBegin, CallEnd, CallRun
+from nbcluster.core.effects import CallBegin, CallEnd, CallRun, ValueLoss
 from nbcluster.core.inputs import CallOrder
 from nbcluster.ids import ClientId, EngineNumber, Incarnation, TaskId
 from nbcluster.protocol.messages import KernelSpecRef
@@ -106,6 +106,10 @@ class CallWorld:
         Every attempt that was ever sent to an engine.
     payloads, known : set of TaskId
         Calls whose arguments, and whose values, the controller has not been told to forget.
+    recipes : set of TaskId
+        Calls that have ended and whose arguments are kept to make their values again.
+    losses : dict of TaskId to str
+        Values that were lost for good, with the reason.
     """
 
     def __init__(self) -> None:
@@ -114,7 +118,9 @@ class CallWorld:
         self.outcomes: dict[TaskId, CallOutcome] = {}
         self.sent: list[tuple[EngineNumber, Incarnation, CallRun]] = []
         self.payloads: set[TaskId] = set()
+        self.recipes: set[TaskId] = set()
         self.known: set[TaskId] = set()
+        self.losses: dict[TaskId, str] = {}
 
     def enter(self, order: CallOrder, client: ClientId) -> None:
         """A client submits a call."""
@@ -171,7 +177,34 @@ class CallWorld:
         """Arguments are not needed any more."""
         for task in tasks:
             assert task in self.outcomes, f"the arguments of {task} are forgotten before its end"
+            (self.recipes if task in self.recipes else self.payloads).remove(task)
+
+    def keep_recipes(self, tasks: Iterable[TaskId]) -> None:
+        """Arguments are kept although their calls have ended."""
+        for task in tasks:
+            assert task in self.outcomes, f"the arguments of {task} are a recipe before its end"
             self.payloads.remove(task)
+            self.recipes.add(task)
+
+    def make_again(self, tasks: Iterable[TaskId]) -> None:
+        """Calls whose values are gone will run again."""
+        for task in tasks:
+            self.recipes.remove(task)
+            self.payloads.add(task)
+            self.known.add(task)
+
+    def hear_of_remade(self, ends: Iterable[CallEnd]) -> None:
+        """Who waits for values that are made again is told how that went."""
+        for end in ends:
+            assert end.task in self.payloads, f"{end.task} was not to be made again"
+            if not isinstance(end.outcome, Returned):
+                self.lose_values([ValueLoss(end.task, str(end.outcome))])
+
+    def lose_values(self, losses: Iterable[ValueLoss]) -> None:
+        """Values are lost for good."""
+        for loss in losses:
+            assert loss.task in self.outcomes, f"the value of {loss.task} is lost before it was made"
+            self.losses[loss.task] = loss.why
 
     def forget_values(self, tasks: Iterable[TaskId]) -> None:
         """Nobody asks for these any more."""

@@ -20,6 +20,9 @@ from nbcluster.core.effects import (
     ForgetPayloads,
     ForgetValues,
     InterruptCell,
+    KeepRecipes,
+    LoseValues,
+    MakeAgain,
     RunCalls,
     RunCell,
     SetTimer,
@@ -31,6 +34,7 @@ from nbcluster.core.effects import (
     TellAccepted,
     TellCallsBegun,
     TellCallsDone,
+    TellCallsRemade,
     TellDone,
     TellEngines,
     TellRefused,
@@ -48,6 +52,7 @@ from nbcluster.core.inputs import (
     TimerFired,
 )
 from nbcluster.core.invariants import check
+from nbcluster.core.recipes import LIMIT
 from nbcluster.core.scheduler import Scheduler
 from nbcluster.ids import CellId, ClientId, EngineNumber, Incarnation, TaskId
 from nbcluster.protocol.messages import KernelSpecRef, Outcome, SubmitCell, Succeeded
@@ -94,8 +99,8 @@ class Simulation(CallStories):
         What is known of calls.
     """
 
-    def __init__(self) -> None:
-        self.scheduler = Scheduler()
+    def __init__(self, recipe_limit: int = LIMIT) -> None:
+        self.scheduler = Scheduler(recipe_limit)
         self.now = 0.0
         self.processes: dict[EngineNumber, FakeEngine] = {}
         self.timers: dict[str, float] = {}
@@ -295,6 +300,14 @@ class Simulation(CallStories):
                 self.world.hear_of_ends(client, ends)
             case ForgetPayloads(tasks):
                 self.world.forget_payloads(tasks)
+            case KeepRecipes(tasks):
+                self.world.keep_recipes(tasks)
+            case MakeAgain(tasks):
+                self.world.make_again(tasks)
+            case TellCallsRemade(ends):
+                self.world.hear_of_remade(ends)
+            case LoseValues(losses):
+                self.world.lose_values(losses)
             case ForgetValues(tasks):
                 self.world.forget_values(tasks)
             case TellRefused(_, message):

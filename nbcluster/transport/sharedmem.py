@@ -79,7 +79,7 @@ class Lease:
         self.nbytes = nbytes
 
     def adopt(self) -> None:
-        """Note that an engine will hold the segment by its name when this is gone."""
+        """Note that an engine or the controller may hold the segment by its name when this is gone."""
         self._segment.adopted = True
 
     def filled(self) -> None:

@@ -287,9 +287,14 @@ class Calls(RuleBasedStateMachine):
     def the_controller_knows_what_the_scheduler_knows(self):
         scheduler, world = self.sim.scheduler, self.sim.world
         assert set(self.sim.timers) == set(scheduler.ledger.timers) | set(scheduler.ledger.call_timers)
-        assert world.known == set(scheduler.calls)
-        assert world.payloads == set(world.owners) - set(world.outcomes)
-        told = {name for name, call in scheduler.calls.items() if call.outcome is not None}
+        recipes = scheduler.ledger.recipes
+        values_here = {name for name, call in recipes.past.items() if call.kept}
+        again = {name for name, call in scheduler.calls.items() if call.again}
+        assert world.known == set(scheduler.calls) | values_here
+        assert world.payloads == set(world.owners) - set(world.outcomes) | again
+        assert world.recipes == set(recipes.sizes) - values_here
+        told = {name for name, call in scheduler.calls.items() if call.outcome is not None or call.again}
+        told |= values_here
         assert told == world.known & set(world.outcomes)
         for number, process in self.sim.processes.items():
             engine = scheduler.engines[number]
@@ -316,7 +321,8 @@ class Calls(RuleBasedStateMachine):
         left += [engine.inflight for engine in ledger.engines.values()]
         left += [engine.values for engine in ledger.engines.values()]
         left += [process.calls.values for process in self.sim.processes.values()]
-        left += [world.known, world.payloads, self.sim.timers]
+        left += [world.known, world.payloads, world.recipes, self.sim.timers]
+        left += [ledger.recipes.sizes, ledger.recipes.past, ledger.recipes.functions]
         assert not any(left), f"left: {left}"
         assert all(e.state in (EngineState.IDLE, EngineState.FAILED) for e in ledger.engines.values())
         assert all(not engine.load and not engine.stuck for engine in ledger.engines.values())

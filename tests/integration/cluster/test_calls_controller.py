@@ -15,7 +15,7 @@ import pytest
 
 from nbcluster import Cluster
 from nbcluster.client.connection import Connection
-from nbcluster.errors import NBClusterError, UsageError, ValueReleased
+from nbcluster.errors import EngineLost, NBClusterError, UsageError, ValueReleased
 from nbcluster.ids import CellId, TaskId
 from nbcluster.payload.envelopes import is_envelope
 from nbcluster.payload.functions import FunctionDumper
@@ -307,7 +307,7 @@ def test_a_lost_engine_loses_its_values_and_pinned_calls_and_others_run_again(sh
         gone = (await caller.end(pinned)).outcome
         assert isinstance(gone, EngineGone)
         assert "engine 0" in gone.reason
-        with pytest.raises(ValueReleased, match="engine was lost"):
+        with pytest.raises(EngineLost, match="bound to one engine never run again unasked"):
             await caller.fetch(large)
         assert await caller.value(other) == "slept"
         again = await caller.call(add, 4, targets="0", pinned=True)

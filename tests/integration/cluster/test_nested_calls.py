@@ -68,8 +68,26 @@ def test_every_way_to_wait_lends_the_engine(one: Cluster, how: str) -> None:
     assert one.submit(outer).result(DEADLINE) == 3
 
 
+def leaves(depth: int) -> int:
+    if not depth:
+        return 1
+    cluster = current_cluster()
+    return sum(gather([cluster.submit(leaves, depth - 1) for _ in range(3)]))
+
+
 def test_recursion_on_two_engines(shared: Cluster) -> None:
-    assert shared.submit(fib, 8).result(DEADLINE) == 21
+    assert shared.submit(fib, 18).result(8 * DEADLINE) == 2584  # by 8,361 calls
+
+
+def test_trees_deeper_than_the_engines(shared: Cluster) -> None:
+    trees = [shared.submit(leaves, depth) for depth in (5, 4, 3)]
+    assert gather(trees, timeout=4 * DEADLINE) == [243, 81, 27]
+
+
+def test_recursion_without_end_on_two_engines_is_an_error(shared: Cluster) -> None:
+    with pytest.raises(UsageError, match="wait on top of each other"):
+        shared.submit(count_down, 1000).result(2 * DEADLINE)
+    assert shared.submit(fib, 5).result(DEADLINE) == 5
 
 
 def test_recursion_deeper_than_the_engines(one: Cluster) -> None:

@@ -90,6 +90,9 @@ class Stage:
         await self.client.next(m.Welcome)
         self.wire.send(m.AddEngines(1), msg_id="add")
         await self.client.next(m.Engines)
+        self._connect()
+
+    def _connect(self) -> None:
         [process] = self.controller._pool.by_incarnation.values()
         self.process = process
         self._frames = Frames(process.connection.key.encode())
@@ -106,6 +109,14 @@ class Stage:
             await self.process.greeted.wait()
         self.process.ready = True
         self.controller.engine_ready(self.process, "python", True)
+
+    def die(self) -> None:
+        """End the engine's process; the agent of its next life is ours as well."""
+        self._agent.close()
+        del self.controller._pool.by_incarnation[self.process.incarnation]
+        self.controller.engine_died(self.process, "killed by SIGKILL")
+        self.agent = Ear()
+        self._connect()
 
     def say(self, message: t.FromEngine) -> None:
         self._agent.send(self._frames.pack(*codec.encode_task(message))[1])

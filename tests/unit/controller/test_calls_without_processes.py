@@ -203,3 +203,64 @@ def test_an_agent_of_another_version_is_ended_with_that_reason(tmp_path: Path) -
         assert not stage.process.greeted.is_set()
 
     play(tmp_path, story)
+
+
+def test_who_waits_for_a_value_when_its_engine_dies_gets_that_which_is_made_again(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        stage.submit("a", payload=b"arguments")
+        await stage.agent.next(t.RunCalls)
+        stage.returned("a", payload=None)
+        await stage.client.next(c.CallsDone)
+        before = await stage.held()
+        stage.wire.send(c.FetchValue(TaskId("a")), msg_id="fetch")
+        await stage.agent.next(t.SendValue)  # it dies before it answers
+        stage.die()
+        await stage.start()
+        [again] = (await stage.agent.next(t.RunCalls)).calls
+        assert (again.task, again.attempt, again.payload) == ("a", 2, b"arguments")
+        stage.say(t.SendMe(TaskId("a")))
+        assert (await stage.agent.next(t.TakeValue)).lost
+        stage.wire.send(c.FetchValue(TaskId("a")), msg_id="fetch too")
+        stage.returned("a", attempt=2, payload=None, output=b"printed again")
+        for _ in range(2):
+            asked = await stage.agent.next(t.SendValue)
+            stage.say(t.ValueSent(asked.request, b"pickle"))
+            assert (await stage.client.next(c.ValueBytes)).payload == b"pickle"
+        assert await stage.held() == before
+        assert not any(isinstance(message, c.CallsDone | c.CallOutput) for message in stage.client.came)
+        stage.wire.send(c.ReleaseValues((TaskId("a"),)), msg_id="release")
+        await stage.agent.next(t.DropValues)
+        assert await stage.held() == len(b"code")
+
+    play(tmp_path, story)
+
+
+def test_a_value_that_is_lost_for_good_is_refused_with_the_reason(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        stage.submit("once", repeatable=False)
+        stage.submit("twice")
+        await stage.agent.next(t.RunCalls)
+        stage.returned("once", "twice", payload=None)
+        await stage.client.next(c.CallsDone, lambda done: done.calls[-1].task == "twice")
+        stage.wire.send(c.FetchValue(TaskId("once")), msg_id="fetch")
+        await stage.agent.next(t.SendValue)
+        stage.die()
+        refused = await stage.client.next(m.Refused)
+        assert refused.error == "EngineLost"
+        assert "repeatable=False forbids" in refused.message
+        await stage.start()
+        await stage.agent.next(t.RunCalls)
+        stage.wire.send(c.FetchValue(TaskId("twice")), msg_id="wait")
+        failed = t.CallResult(TaskId("twice"), 2, Threw("ValueError", "no"))
+        stage.say(t.CallsReturned((failed,)))
+        for _ in range(2):  # who waited for it, and who asks later
+            refused = await stage.client.next(m.Refused)
+            assert refused.error == "EngineLost"
+            assert "when it was to be computed again, it raised ValueError: no" in refused.message
+            stage.wire.send(c.FetchValue(TaskId("twice")), msg_id="late")
+        stage.say(t.SendMe(TaskId("once")))
+        assert (await stage.agent.next(t.TakeValue)).lost
+
+    play(tmp_path, story)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 
 from nbcluster.controller import functions as functions_module
 from nbcluster.controller.functions import Functions, SentFunctions
 from nbcluster.controller.orders import Refusal
-from nbcluster.controller.payloads import OVERHEAD, Payloads, Values
+from nbcluster.controller.payloads import HELD, OVERHEAD, Payloads, Values
 from nbcluster.ids import ClientId, Incarnation, TaskId
 from nbcluster.protocol.calls import CallOptions, CallSpec, SubmitCalls
 
@@ -171,3 +173,73 @@ def test_what_says_where_a_value_is_shared_is_known_as_long_as_the_value_is_ther
     values.leave(one, Incarnation(1), b"envelope")
     values.forget([one])
     assert (values.shared(one), values.nbytes) == (None, 0)
+
+
+def test_a_recipe_is_counted_apart_and_goes_back_when_its_call_runs_again() -> None:
+    functions = Functions()
+    payloads = Payloads(functions)
+    whole = bytearray(b"xxyy")
+    payloads.keep(ME, "", order(spec("a", payload=b"123", sizes=(2,))), [memoryview(whole)[:2]], 0.0, [None])
+    kept = payloads.get(TaskId("a"))
+    assert kept is not None
+    assert payloads.cost(kept) == (5, len(b"code"))
+    payloads.retire([TaskId("a")])
+    assert payloads.get(TaskId("a")) is None
+    assert (payloads.nbytes, payloads.recipe_nbytes) == (0, 5 + OVERHEAD)
+    assert [type(frame) for frame in kept.frames] == [bytes]  # not the message that it came in
+    with pytest.raises(Refusal, match="in use"):
+        payloads.keep(ME, "", order(spec("a")), [], 0.0, [None])
+    payloads.revive([TaskId("a")])
+    assert payloads.get(TaskId("a")) is kept
+    assert (payloads.nbytes, payloads.recipe_nbytes) == (5 + OVERHEAD, 0)
+    payloads.retire([TaskId("a")])
+    payloads.forget([TaskId("a")])
+    functions.forget_client(ME)
+    assert (payloads.nbytes, payloads.recipe_nbytes, functions.nbytes) == (0, 0, 0)
+
+
+def test_shared_arguments_are_held_from_when_they_are_counted_until_their_recipe_goes() -> None:
+    held: weakref.WeakSet[Held] = weakref.WeakSet()
+    gone = b"gone"
+
+    def hold(envelope: bytes) -> Held | None:
+        if envelope == gone:
+            return None
+        held.add(made := Held(envelope))
+        return made
+
+    payloads = Payloads(Functions(), hold)
+    large = 10 << 20
+    specs = (
+        CallSpec(TaskId("arguments"), 0, "f", b"place", shared=large),
+        CallSpec(TaskId("put"), 0, "f", b"pickle", shared=large, envelope=b"in it"),
+        CallSpec(TaskId("late"), 0, "f", gone, shared=large),
+    )
+    payloads.keep(ME, "", order(*specs), [], 0.0, [None])
+    costs = {
+        name: payloads.cost(kept)
+        for name in ("arguments", "put", "late")
+        if (kept := payloads.get(TaskId(name)))
+    }
+    assert costs == {"arguments": (5 + large, 4), "put": (6 + HELD, 4), "late": (-1, 0)}
+    assert {each.envelope for each in held} == {b"place", b"in it"}
+    payloads.retire([TaskId("arguments"), TaskId("put")])
+    payloads.forget([TaskId("put"), TaskId("late")])
+    assert {each.envelope for each in held} == {b"place"}
+
+
+class Held:
+    """Stands for what is held."""
+
+    def __init__(self, envelope: bytes) -> None:
+        self.envelope = envelope
+
+
+def test_why_a_value_was_lost_is_known_until_it_is_forgotten() -> None:
+    values = Values()
+    values.leave(TaskId("a"), Incarnation(1))
+    values.mourn(TaskId("a"), "its engine was killed")
+    assert values.where(TaskId("a")) is None
+    assert values.why_lost(TaskId("a")) == "its engine was killed"
+    values.forget([TaskId("a")])
+    assert values.why_lost(TaskId("a")) == ""

@@ -371,19 +371,19 @@ def test_a_value_stays_while_a_call_that_needs_it_has_not_ended(sim):
 
 
 def test_a_value_that_its_engine_took_along_is_missed(sim):
-    sim.engines(2).call("a").give(0, kept=False).call("x", "y", "z")
+    sim.engines(2).call("a", repeatable=False).give(0, kept=False).call("x", "y", "z")
     sim.call("b", inputs=("a",), targets="1", after=("x",)).forget()
     sim.lose(0)
-    assert sim.world.outcomes["b"].error == "ValueReleased"
+    assert sim.world.outcomes["b"].error == "EngineLost"
     assert "was lost with engine 0: engine 0 was killed by SIGKILL" in sim.world.outcomes["b"].message
     sim.call("c", inputs=("a",), after=("y",))
-    assert sim.world.outcomes["c"].error == "ValueReleased"
+    assert sim.world.outcomes["c"].error == "EngineLost"
     assert "its value was lost" in explain(sim.scheduler, "a")
 
 
 def test_a_call_that_ran_beside_its_lost_input_is_not_sent_elsewhere(sim):
-    sim.engines(2).call("a").give(0, kept=False).call("b", inputs=("a",)).lose(0)
-    assert sim.world.outcomes["b"].error == "ValueReleased"
+    sim.engines(2).call("a", repeatable=False).give(0, kept=False).call("b", inputs=("a",)).lose(0)
+    assert sim.world.outcomes["b"].error == "EngineLost"
 
 
 def test_a_value_that_the_controller_has_outlives_its_engine(sim):

@@ -191,3 +191,18 @@ def test_of_those_that_take_a_value_the_last_has_it_for_itself() -> None:
         assert buffer == b"buffer"
         readonly.append(buffer.readonly)
     assert readonly == [True, True, False]
+
+
+def test_calls_whose_input_is_lost_are_given_back_with_what_was_sent_ahead_of_them() -> None:
+    queue = CallQueue(lambda name: None)
+    queue.add(
+        [waiting("a", Input("x")), waiting("b", Input("a", made=1)), waiting("c"), waiting("d", Input("x"))]
+    )
+    queue.lost("x")
+    queue.lost("never asked for")
+    assert set(queue.take_hopeless()) == {CallRef("a", 1), CallRef("b", 1), CallRef("d", 1)}
+    assert taken(queue) == ["c/1"]
+    assert queue.add([waiting("a", Input("x"), attempt=2)]) == ["x"]  # it is asked for anew
+    queue.came("x", Kept(b"1"))
+    queue.lost("x")
+    assert taken(queue) == ["a/2"]
