@@ -189,7 +189,7 @@ class CellGraph:
     def needs(self, prepared: Prepared, pushed: Sequence[Any] = ()) -> Needs | None:
         """Return what the cell comes after; None for nothing."""
         edges = prepared.edges
-        after = [self._future(entry) for entry in edges.after]
+        after = [self._future(entry) for entry in edges.after if not self._is_past(prepared.cell, entry)]
         behind = [self._future(entry) for entry in edges.behind if entry not in edges.after]
         near = self._future(edges.near) if edges.near is not None else None
         found = Needs(
@@ -199,6 +199,17 @@ class CellGraph:
             near,
         )
         return found if found.after or found.behind or found.brought else None
+
+    def _is_past(self, cell: CellSent, entry: Entry) -> bool:
+        """Whether an entry did not succeed, and the cell sees what it has left: it runs where that one ran."""
+        future = self._future(entry)
+        there = cell.place.engines
+        return (
+            there is not None
+            and set(there) <= set(entry.engines or ())
+            and future.done()
+            and has_failed(future)
+        )
 
     def _future(self, entry: Entry) -> Any:
         return self._futures.get(entry.number) or self._failed.get(entry.number)

@@ -75,6 +75,15 @@ def test_what_fails_is_passed_on_with_its_cause(page):
     assert page.text("%%distributed 0\nprint(rows)").endswith("[1]\n"), "a plain cell looks at what is there"
 
 
+def test_what_an_interrupted_cell_has_left_is_read_where_it_ran(page):
+    page.run(
+        "%%distributed 0 --as endless\nimport time\nrounds = 1\nprint('up')\nwhile True: time.sleep(0.01)"
+    )
+    assert page.text("while 'up' not in endless.output: pass\nprint(endless.cancel(20))") == "True\n"
+    page.run("%%distributed 0 --as reader\nseen = rounds, time.time() > 0")
+    assert page.text("print(reader.exception(20), cluster[0]['seen'])") == "None (1, True)\n"
+
+
 def test_cells_for_any_find_their_names(page, world):
     hold(page, world)
     page.run(f"%%distributed any --push go --as a\n{WAIT}x = 5; here_a = os.getpid()")

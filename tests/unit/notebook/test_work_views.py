@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from comm import DummyComm
 
 from nbcluster.client import progress as lines
 from nbcluster.client.futures import Future
@@ -254,6 +255,7 @@ def test_the_cluster_of_an_address_is_found_among_those_that_are_connected() -> 
 
 def test_the_widget_sends_a_part_only_when_it_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     widget = LiveWidget()
+    widget.comm = DummyComm()  # ipykernel's has no kernel here, and then a widget sends nothing
     sent: list[set[str]] = []
 
     def send_state(self: LiveWidget, key: Any = None) -> None:
