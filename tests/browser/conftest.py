@@ -94,7 +94,7 @@ def serve(world: Any) -> Iterator[Callable[[Interface], Server]]:
     for server, process in started:
         server.end_kernels()
         process.terminate()
-        process.wait(20)
+        process.wait(60)
     subprocess.run([sys.executable, "-c", ENDINGS], check=True, timeout=60)
 
 
