@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+
+sys.path.insert(
+    0, str(Path(__file__).parent)
+)  # helpers of these tests, as tests are imported without packages
 
 OUTPUTS = frozenset({"display_data", "execute_result", "stream", "error"})
 COMMS = frozenset({"comm_open", "comm_msg", "comm_close"})

@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import re
 
+from published import COLOURS, error_of, printed
+
 from nbcluster.testing.frames import frames_of_ours
-
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def error_of(published):
-    [error] = [said["content"] for said in published if said["msg_type"] == "error"]
-    return COLOURS.sub("", "\n".join(error["traceback"]))
-
-
-def streams(published):
-    return [said["content"]["text"] for said in published if said["msg_type"] == "stream"]
-
-
-def printed(published):
-    return COLOURS.sub("", "".join(streams(published)))
 
 
 def displays(published, kind="display_data"):

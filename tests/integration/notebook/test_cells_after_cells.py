@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import re
 
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+from published import error_of, printed
 
 WAIT = (
     "import os, time\nend = time.time() + 20\n"
     "while not os.path.exists(go) and time.time() < end: time.sleep(0.005)\n"
 )
-
-
-def error_of(published):
-    [error] = [said["content"] for said in published if said["msg_type"] == "error"]
-    return COLOURS.sub("", "\n".join(error["traceback"]))
-
-
-def printed(published):
-    text = "".join(said["content"]["text"] for said in published if said["msg_type"] == "stream")
-    return COLOURS.sub("", text)
 
 
 def shown(published):

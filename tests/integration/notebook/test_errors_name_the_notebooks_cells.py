@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+from published import COLOURS, error_of
 
 LISTED = """%%distributed 0
 import io, pdb, sys
@@ -15,11 +14,6 @@ debugger = pdb.Pdb(stdin=io.StringIO('list\\nq\\n'), stdout=said, nosigint=True,
 debugger.reset()
 debugger.interaction(None, sys.last_traceback)
 print(said.getvalue())"""
-
-
-def error_of(published):
-    [error] = [said["content"] for said in published if said["msg_type"] == "error"]
-    return COLOURS.sub("", "\n".join(error["traceback"]))
 
 
 def number_of(published):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+from published import COLOURS, error_of
 
 
 def shown(published):
@@ -27,11 +27,6 @@ def seen(page, cell):
         if shown_as in ids:
             texts[shown_as] = said["content"]["data"].get("text/plain", "")
     return COLOURS.sub("", "\n".join(texts.values()))
-
-
-def error_of(published):
-    [error] = [said["content"] for said in published if said["msg_type"] == "error"]
-    return COLOURS.sub("", "\n".join(error["traceback"]))
 
 
 def test_statements_run_apart_and_show_their_output_in_the_cells_order(page, world):

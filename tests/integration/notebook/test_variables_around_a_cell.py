@@ -5,18 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def error_of(published):
-    [error] = [said["content"] for said in published if said["msg_type"] == "error"]
-    return COLOURS.sub("", "\n".join(error["traceback"]))
-
-
-def printed(published):
-    text = "".join(said["content"]["text"] for said in published if said["msg_type"] == "stream")
-    return COLOURS.sub("", text)
+from published import error_of, printed
 
 
 def test_push_and_pull_around_a_blocking_cell(page):
