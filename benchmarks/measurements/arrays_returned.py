@@ -16,6 +16,13 @@ def run(system: System, run_id: str) -> Samples:
     """Make one, bring it, use it elsewhere; let it go before the next."""
     assert isinstance(system, ReturnsArrays)
     system.start(2)
+    samples = use_and_bring(system)
+    system.stop()
+    return samples
+
+
+def use_and_bring(system: ReturnsArrays) -> Samples:
+    """The times of a system that has started: to make an array, to use it on another engine, to bring it here."""
     system.use_elsewhere(system.make(1000))
     bring, use, make = [], [], []
     for _ in range(TIMES):
@@ -30,7 +37,6 @@ def run(system: System, run_id: str) -> Samples:
         assert array[-1] == 1.0
         bring.append((time.perf_counter() - begun) * 1000)
         del made, array
-    system.stop()
     return {"make_ms": make, "bring_ms": bring, "use_elsewhere_ms": use}
 
 

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import time
-
+from benchmarks.measurements.arrays_returned import use_and_bring
 from benchmarks.measurements.base import Bar, Measurement, Samples
 from benchmarks.systems.base import System
 from benchmarks.systems.values import SendsBetweenHosts
-
-ITEMS = 32 << 20
-TIMES = 5
 
 
 def _run(system: System, *, encrypted: bool) -> Samples:
     assert isinstance(system, SendsBetweenHosts)
     system.start_apart(2, encrypted=encrypted)
-    system.use_elsewhere(system.make(1000))
-    use, bring = [], []
-    for _ in range(TIMES):
-        made = system.make(ITEMS)
-        begun = time.perf_counter()
-        assert system.use_elsewhere(made) == 1.0
-        use.append((time.perf_counter() - begun) * 1000)
-        begun = time.perf_counter()
-        array = system.bring(made)
-        assert array[-1] == 1.0
-        bring.append((time.perf_counter() - begun) * 1000)
-        del made, array
+    samples = use_and_bring(system)
     system.stop()
-    return {"use_elsewhere_ms": use, "bring_ms": bring}
+    return samples
 
 
 def run(system: System, run_id: str) -> Samples:
