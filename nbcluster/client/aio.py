@@ -12,6 +12,7 @@ from msgspec import Raw, json
 from nbcluster.client.attached import Key
 from nbcluster.client.calling import CallingCluster
 from nbcluster.client.cells import CellRun, OutputTaker, Runs
+from nbcluster.client.connection import not_wanted
 from nbcluster.client.futures import Future
 from nbcluster.client.needs import Needs, check_after, refused_for, waits_of
 from nbcluster.client.options import check_namespaces, namespace_name
@@ -280,11 +281,7 @@ class AsyncCluster(CallingCluster):
         loop, connection = self._loop, self._connection
         if loop is None or connection is None or self._lost is not None:
             return
-
-        def post() -> None:
-            connection.post(request).add_done_callback(lambda done: done.cancelled() or done.exception())
-
-        loop.call_soon_threadsafe(post)
+        loop.call_soon_threadsafe(connection.post_then, request, not_wanted)
 
     # -- what is told -------------------------------------------------------------------------
 

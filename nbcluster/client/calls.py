@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar, assert_never
 
 from nbcluster.client.callfutures import CallFuture
-from nbcluster.client.connection import Connection
+from nbcluster.client.connection import Connection, not_wanted
 from nbcluster.client.direct import Direct
 from nbcluster.client.futures import Future, say
 from nbcluster.client.listening import CallListener, listener_here
@@ -435,8 +435,7 @@ class Calls:
         self._withdrawn(unsent, reason)
         left = tuple(task for task in tasks if task in self._open)
         if left and self._connection is not None and self._over is None:
-            asking = self._connection.post(m.CancelTasks(left, reason, force))
-            asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._connection.post_then(m.CancelTasks(left, reason, force), not_wanted)
 
 
 def _set_done(future: asyncio.Future[None]) -> None:

@@ -48,6 +48,10 @@ DISCONNECT_PATIENCE = 3.0
 """Seconds that a broken connection has to come back."""
 
 
+def not_wanted(answer: Answered | NBClusterError) -> None:
+    """Nobody waits for this answer."""
+
+
 class Connection:
     """A connection on the running loop.
 
@@ -256,11 +260,7 @@ class Connection:
         self._received += size
         if self._received - self._acknowledged >= ACKNOWLEDGE_EVERY:
             self._acknowledged = self._received
-            self._consume(self.post(m.Beat(self._received)))
-
-    @staticmethod
-    def _consume(future: asyncio.Future[Answered]) -> None:
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self.post_then(m.Beat(self._received), not_wanted)
 
     async def _beat(self) -> None:
         while self._lost is None:
