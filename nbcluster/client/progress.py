@@ -82,12 +82,6 @@ class Line:
     def tick(self) -> None:
         """Time passes, and the work is not over."""
 
-    def reach(self, done: int, total: int, failed: int) -> None:
-        """So many have ended, of so many."""
-
-    def interrupted(self) -> None:
-        """The work is stopped before its end."""
-
     def advance(self, count: int = 1, failed: int = 0) -> None:
         """Count some more that have ended."""
         if self._bar is None:

@@ -145,7 +145,6 @@ class ViewLine(Line):
         self._began = time.monotonic()
         self._cell: CellView | None = None
         self._done = self._failed = 0
-        self._total = shown.total
         self._ended = ""
         self.wants_ticks = True
 
@@ -158,10 +157,6 @@ class ViewLine(Line):
         """Count some more that have ended."""
         self._done += count
         self._failed = failed or self._failed
-
-    def reach(self, done: int, total: int, failed: int) -> None:
-        """So many have ended, of so many."""
-        self._done, self._total, self._failed = done, total, failed
 
     def interrupted(self) -> None:
         """The work is stopped before its end."""
@@ -184,7 +179,7 @@ class ViewLine(Line):
         """The wait as it is drawn now."""
         seconds = time.monotonic() - self._began
         shown = self._shown
-        return Wait(shown.what, self._done, self._total, self._failed, shown.unit, seconds, self._ended)
+        return Wait(shown.what, self._done, shown.total, self._failed, shown.unit, seconds, self._ended)
 
     def end(self) -> None:
         """The wait is over."""
