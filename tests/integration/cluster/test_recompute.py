@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,20 +27,13 @@ SHARED = 1 << 19
 """Items of eight bytes that lie in shared memory."""
 
 
-@pytest.fixture(scope="module")
-def pair(module_world: Any) -> Iterator[Cluster]:
-    """Start a cluster of two engines."""
-    with Cluster(2, name="pair") as cluster:
-        yield cluster
-
-
 @pytest.fixture
-def two(pair: Cluster) -> Cluster:
-    """Lend it with two new engines: those that died often are left alone."""
-    pair.scale(0)
-    pair.scale(2)
-    pair.wait_for_engines(2, DEADLINE)
-    return pair
+def two(shared_cluster: Cluster) -> Cluster:
+    """Lend the module's cluster with two new engines: those that died often are left alone."""
+    shared_cluster.scale(0)
+    shared_cluster.scale(2)
+    shared_cluster.wait_for_engines(2, DEADLINE)
+    return shared_cluster
 
 
 def kill(cluster: Cluster, *numbers: int) -> None:
