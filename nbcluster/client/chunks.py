@@ -5,7 +5,10 @@ from __future__ import annotations
 TARGET = 0.03
 """Seconds that a chunk should take: long against the cost of a call, short against a person's patience."""
 
-GROWTH = 4
+LEAST = 0.003
+"""Seconds that a chunk takes at least, however few items are left: engines that end so far apart end together."""
+
+GROWTH = 8
 """A chunk is at most so many times as large as the largest that was measured."""
 
 MOST_ITEMS = 50_000
@@ -59,7 +62,8 @@ class ChunkSizer:
         if self._bytes:
             size = min(size, int(MOST_BYTES / self._bytes))
         if self._left is not None:
-            size = min(size, self._left // (2 * max(1, engines)))
+            share = self._left // (2 * max(1, engines))
+            size = min(size, max(share, int(LEAST / max(self._seconds, 1e-9))))
         return max(1, size)
 
     def drawn(self, count: int, nbytes: int) -> None:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from nbcluster.client.callfutures import CallFuture
@@ -32,7 +33,7 @@ from nbcluster.protocol.outcomes import Threw
 MOST_CHUNKS = 1_000
 """Chunks on their way or waiting to be yielded, at most, unless the user says how many items."""
 
-FEW_CHUNKS = 8
+FEW_CHUNKS = 4
 """Chunks on their way for each engine, as long as the next measurement may show that they should be larger."""
 
 AHEAD = 0.5
@@ -122,7 +123,8 @@ class MapRun:
         self._ordered = ordered
         self._return_exceptions = return_exceptions
         self._wake = wake
-        self._ended: deque[CallFuture] = deque()
+        self.ended: deque[CallFuture] = deque()
+        """Chunks that have ended and were not taken in."""
         self.flights: dict[CallFuture, _Flight] = {}
         self._parked: dict[int, tuple[list[Any], Exception | None]] = {}
         self.results: deque[Any] = deque()
@@ -183,14 +185,20 @@ class MapRun:
         if self._most_items is not None:
             size = min(size, self._most_items - (self._drawn - self.yielded))
         items: list[Any] = []
-        until = time.monotonic() + DRAW_FOR
+        begun = time.monotonic()
+        handful = 1  # items that are drawn between two looks at the clock
         try:
-            while len(items) < size:
-                items.append(next(self._items))
-                if len(items) % 16 == 0 and time.monotonic() > until:
+            while (missing := size - len(items)) > 0:
+                before = len(items)
+                items.extend(islice(self._items, min(handful, missing)))
+                if len(items) < before + min(handful, missing):
+                    self._exhausted = True
                     break
-        except StopIteration:
-            self._exhausted = True
+                took = time.monotonic() - begun
+                if took > DRAW_FOR:
+                    break
+                if took < DRAW_FOR / 8:
+                    handful = min(2 * handful, 256)  # not more: an input may become slow at any item
         except Exception as error:  # told when what was drawn before it has been yielded
             self._exhausted = True
             self._input_error = error
@@ -198,15 +206,10 @@ class MapRun:
 
     def _chunk_ended(self, future: CallFuture) -> None:
         future.bring_soon()
-        self._ended.append(future)
+        self.ended.append(future)
         self._wake()
 
     # -- results ------------------------------------------------------------------------------
-
-    @property
-    def has_ended_chunk(self) -> bool:
-        """Whether a chunk has ended that was not taken in."""
-        return bool(self._ended)
 
     @property
     def is_finished(self) -> bool:
@@ -215,7 +218,7 @@ class MapRun:
 
     def take_ended(self) -> CallFuture:
         """Take one of the chunks that have ended; its value is to be brought, and given to `keep`."""
-        return self._ended.popleft()
+        return self.ended.popleft()
 
     def keep(self, future: CallFuture) -> int:
         """Keep the results of a chunk until they are yielded; return how many items it had."""
@@ -283,7 +286,7 @@ class MapRun:
         self.results.clear()
         left = [future for future in self.flights if not future.done()]
         self.flights.clear()
-        self._ended.clear()
+        self.ended.clear()
         if left:
             self.calls.stop_soon([future.task for future in left], reason)
         return left
@@ -347,12 +350,12 @@ class Map:
     def _generate(self) -> Iterator[Any]:
         run = self._run
         with line(run.what, run.total, unit="item", address=run.calls.address) as shown:
+            results, ended = run.results, run.ended
             while self._wait_results(shown):
-                results = run.results
                 while results:
                     run.yielded += 1
                     yield results.popleft()
-                    if run.has_ended_chunk:  # the engines may want more
+                    if ended:  # the engines may want more
                         break
 
     def _wait_results(self, shown: Line) -> bool:
@@ -366,7 +369,7 @@ class Map:
         """Send what engines want and wait until there are results; False at the end."""
         run = self._run
         while True:
-            while run.has_ended_chunk:
+            while run.ended:
                 shown.advance(run.keep(run.take_ended()))
             run.release_ordered()
             if run.wants_more and (not run.results or run.flights_low):
@@ -431,7 +434,7 @@ class AsyncMap:
         run = self._run
         while True:
             self._woken.clear()
-            while run.has_ended_chunk:
+            while run.ended:
                 future = run.take_ended()
                 if future.end is not None and future.exception(0) is None:
                     await future._bring()
@@ -449,7 +452,7 @@ class AsyncMap:
             run.check_over()
             if run.is_finished:
                 raise StopAsyncIteration
-            if not run.has_ended_chunk:
+            if not run.ended:
                 await self._woken.wait()
 
     async def cancel(self, timeout: float = CANCEL_PATIENCE) -> None:

@@ -173,6 +173,13 @@ def test_an_infinite_input_takes_bounded_memory_by_itself(memory: Any) -> None:
     large.cancel(0.1)
 
 
+def test_a_slow_input_is_sent_as_it_comes(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapping, "DRAW_FOR", -1.0)  # every input is too slow
+    assert list(mapped(memory, square, range(30), chunksize=10)) == [square(n) for n in range(30)]
+    messages = [message for message in memory.peer.sent if isinstance(message, c.SubmitCalls)]
+    assert sum(len(message.calls) for message in messages) == 30
+
+
 def test_the_input_is_drawn_in_the_thread_that_iterates(memory: Any) -> None:
     threads = set()
 
@@ -311,10 +318,12 @@ def test_a_chunk_has_no_more_bytes_than_it_should() -> None:
 
 def test_towards_the_end_chunks_get_smaller() -> None:
     sizer = ChunkSizer(total=1000)
-    sizer.measured(1000, 1e-3)
+    sizer.measured(1000, 0.1)
     assert sizer.next(2) == 250
-    sizer.drawn(960, 960)
-    assert sizer.next(2) == 10
+    sizer.drawn(800, 800)
+    assert sizer.next(2) == 50
+    sizer.drawn(160, 160)
+    assert sizer.next(2) == 30  # 3 ms: smaller ones would cost more than they balance
 
 
 def test_a_chosen_size_stays() -> None:
