@@ -15,6 +15,7 @@ from nbcluster.client.collecting import flatten
 from nbcluster.client.futures import Future, say
 from nbcluster.client.naming import is_notebook, running_shell
 from nbcluster.client.waiting import Arrivals
+from nbcluster.drawing.graph import GraphShown
 from nbcluster.errors import UsageError
 
 VARIABLE = "NBCLUSTER_PROGRESS"
@@ -81,6 +82,15 @@ class Line:
 
     def tick(self) -> None:
         """Time passes, and the work is not over."""
+
+    def interrupted(self) -> None:
+        """The work is stopped before its end."""
+
+    def failed(self) -> None:
+        """The work has failed, though the wait for it ends without an error."""
+
+    def draws(self, make: Callable[[], GraphShown]) -> None:
+        """The work is a graph; `make`, called by who calls `tick`, says how it is now."""
 
     def advance(self, count: int = 1, failed: int = 0) -> None:
         """Count some more that have ended."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from nbcluster.core.board import Board
@@ -37,14 +37,15 @@ def chosen(bars: Sequence[Bar]) -> tuple[list[Bar], list[Bar]]:
     return [bar for bar in bars if bar.label in drawn], [bar for bar in bars if bar.label not in drawn]
 
 
-def bars(shown: Sequence[Bar], left_out: int = 0) -> str:
-    """A table of labels: a bar, and the same in numbers."""
+def bars(shown: Sequence[Bar], left_out: int = 0, names: Mapping[str, str] | None = None) -> str:
+    """A table of labels: a bar, and the same in numbers. `names` are what is shown in place of some labels."""
     if not shown:
         return ""
     drawn, rest = chosen(shown)
+    names = names or {}
     rows = "".join(
-        f'<tr><th scope="row">{escape(words.short(bar.label))}</th><td class="nbc-bar">{_track(bar)}</td>'
-        f"<td>{_numbers(bar)}</td></tr>"
+        f'<tr><th scope="row">{escape(words.short(names.get(bar.label, bar.label)))}</th>'
+        f'<td class="nbc-bar">{_track(bar)}</td><td>{_numbers(bar)}</td></tr>'
         for bar in drawn
     )
     notes = [words.several(rest)] if rest else []

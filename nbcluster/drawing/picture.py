@@ -6,12 +6,13 @@ from html import escape
 
 from nbcluster.core.board import Board
 from nbcluster.drawing import parts, words
+from nbcluster.drawing.graph import GraphShown, graph
 from nbcluster.drawing.stream import stream
 from nbcluster.drawing.style import CSS
 from nbcluster.drawing.words import Wait
 from nbcluster.protocol.feed import Bar
 
-PARTS = ("head", "bars", "engines", "curves", "errors")
+PARTS = ("head", "bars", "engines", "graph", "curves", "errors")
 """The parts of a live view, from above."""
 
 
@@ -27,15 +28,29 @@ class Picture:
         Epoch seconds of the controller: labels that were done before are left out.
     is_now : bool
         It is of this moment, and what engines are at belongs to it.
+    graph : GraphShown, optional
+        The work as a graph: its nodes say what the labels of its tasks mean, and tasks of other labels are left out.
     """
 
     def __init__(
-        self, board: Board, wait: Wait | None = None, since: float = 0.0, *, is_now: bool = False
+        self,
+        board: Board,
+        wait: Wait | None = None,
+        since: float = 0.0,
+        *,
+        is_now: bool = False,
+        graph: GraphShown | None = None,
     ) -> None:
         self.board = board
+        self._graph = graph
+        self._names = {node.label: node.name for node in graph.nodes} if graph is not None else {}
         self._is_now = is_now
         self.wait = wait
-        self._bars = [bar for bar in board.bars if bar.ended < bar.total or bar.last >= since]
+        self._bars = [
+            bar
+            for bar in board.bars
+            if (bar.label in self._names if graph is not None else bar.ended < bar.total or bar.last >= since)
+        ]
 
     @property
     def bars(self) -> list[Bar]:
@@ -47,7 +62,8 @@ class Picture:
         board, scope = self.board, self.board.scope
         return {
             "head": parts.head(self.wait) if self.wait is not None else "",
-            "bars": parts.bars(self._bars, scope.labels_left_out),
+            "bars": parts.bars(self._bars, scope.labels_left_out, self._names),
+            "graph": graph(self._graph) if self._graph is not None else "",
             "engines": parts.engines(board.engines, scope.engines_left_out),
             "curves": parts.curves(board.curves, scope.curves_left_out),
             "errors": parts.errors(board),
@@ -64,7 +80,7 @@ class Picture:
         return (
             f'<style>{CSS}</style><div class="nbc" role="group" aria-label="{escape(self.text().splitlines()[0])}">'
             f"{drawn['head']}{drawn['bars']}{drawn['engines'] if self._is_now else ''}{drawn['curves']}"
-            f"{tasks}{note}{drawn['errors']}</div>"
+            f"{tasks}{note}{drawn['graph']}{drawn['errors']}</div>"
         )
 
     def text(self) -> str:
@@ -73,8 +89,9 @@ class Picture:
         if self.wait is not None:
             lines.append(f"{words.short(self.wait.what)}: {', '.join(words.headline(self.wait))}")
         drawn, rest = parts.chosen(self._bars)
-        width = max((len(words.short(bar.label)) for bar in drawn), default=0)
-        lines += [f"{words.short(bar.label):<{width}}  {words.progress(bar)}" for bar in drawn]
+        names = {bar.label: words.short(self._names.get(bar.label, bar.label)) for bar in drawn}
+        width = max(map(len, names.values()), default=0)
+        lines += [f"{names[bar.label]:<{width}}  {words.progress(bar)}" for bar in drawn]
         lines += [words.several(rest)] if rest else []
         return "\n".join(lines) or "nothing was sent yet"
 

@@ -19,7 +19,7 @@ max-width:60rem;padding:4px 2px}
 .nbc.nbc table{border-collapse:collapse;width:100%;margin:0 0 4px;table-layout:auto;font-size:inherit;border:0}
 .nbc.nbc td,.nbc.nbc th{padding:2px 12px 2px 0;text-align:left;border:0;vertical-align:middle;background:none;
 font-weight:400;max-width:none;white-space:nowrap}
-.nbc.nbc tr,.nbc.nbc tbody tr:nth-child(odd),.nbc.nbc tbody tr:hover{background:none}
+.nbc.nbc tr,.nbc.nbc tbody tr:nth-child(n),.nbc.nbc tbody tr:hover{background:none}
 .nbc.nbc td.nbc-bar{width:45%;min-width:8rem}
 .nbc .nbc-track{display:flex;height:12px;border-radius:3px;overflow:hidden;
 background:var(--jp-layout-color3,rgba(128,128,128,.25));
@@ -42,6 +42,29 @@ box-shadow:inset 0 0 0 1px var(--jp-border-color1,rgba(128,128,128,.5))}
 .nbc .nbc-curves figcaption{font-size:12px}
 .nbc .nbc-key{display:inline-block;width:10px;height:10px;border-radius:2px;margin:0 4px 0 0}
 .nbc .nbc-legend span{margin-right:12px;font-size:12px;white-space:nowrap}
+.nbc .nbc-scroll{max-height:26em;overflow:auto;margin:4px 0}
+.nbc .nbc-scroll svg{max-width:none}
+.nbc .nbc-box{fill:var(--jp-layout-color1,transparent);stroke:var(--jp-border-color1,rgba(128,128,128,.7))}
+.nbc .nbc-code{font:11px var(--jp-code-font-family,monospace)}
+.nbc .nbc-small{font-size:11px;opacity:.85}
+.nbc .nbc-edge{fill:none;stroke:currentColor;stroke-opacity:.45}
+.nbc .nbc-head{fill:currentColor;fill-opacity:.6}
+.nbc .nbc-sign{fill:none;stroke:#fff;stroke-width:1.8}
+.nbc .nbc-g-waiting .nbc-mark{fill:#7F7F7F66}
+.nbc .nbc-g-cancelled .nbc-mark{fill:#7F7F7F}
+.nbc .nbc-g-running .nbc-mark{fill:#56B4E9}
+.nbc .nbc-g-running .nbc-box{stroke:#56B4E9;stroke-width:1.8;stroke-dasharray:5 2}
+.nbc .nbc-g-done .nbc-mark{fill:#0072B2}
+.nbc .nbc-g-failed .nbc-mark{fill:#D55E00}
+.nbc .nbc-g-failed .nbc-box{stroke:#D55E00;stroke-width:1.8}
+.nbc .nbc-p-waiting{fill:none;stroke:#7F7F7F}
+.nbc .nbc-p-cancelled{fill:#7F7F7F}
+.nbc .nbc-p-running{fill:#56B4E9}
+.nbc .nbc-p-done{fill:#0072B2}
+.nbc .nbc-p-failed{fill:#D55E00}
+.nbc .nbc-part{stroke:#fff;stroke-width:1;stroke-opacity:.9}
+.nbc .nbc-part.nbc-p-done{stroke:none}
+.nbc .nbc-part.nbc-p-waiting{stroke:#7F7F7F}
 .nbc details{margin:2px 0}
 .nbc summary{cursor:pointer}
 .nbc pre{margin:2px 0 6px;padding:4px 8px;white-space:pre-wrap;overflow-wrap:anywhere;max-height:16em;overflow:auto;

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
+from nbcluster.client.progress import Line, Shown
 from nbcluster.errors import UsageError
 from nbcluster.notebook.clusters import ClusterLike
 from nbcluster.notebook.dataflow.graph import Graph, graph_of
@@ -18,9 +20,11 @@ from nbcluster.notebook.graphnames import check_names, surroundings_of
 from nbcluster.notebook.graphoutput import OrderedOutput
 from nbcluster.notebook.graphplans import plan_text
 from nbcluster.notebook.graphruns import Cell, GraphRun
+from nbcluster.notebook.graphshown import graph_shown, statements_ended
 from nbcluster.notebook.operations import Publisher, Write
 from nbcluster.notebook.publishers import publisher_for
 from nbcluster.notebook.reads import names_bound
+from nbcluster.notebook.remotetracebacks import is_remote, mark_whole
 from nbcluster.notebook.running import Interrupts
 from nbcluster.payload.sizes import approximate_size
 
@@ -46,6 +50,7 @@ class GraphCells:
         label: str,
         first_line: int,
         later: Callable[[Callable[[str], object]], Publisher],
+        view: Callable[[Shown], AbstractContextManager[Line]] = lambda shown: nullcontext(Line()),
     ) -> GraphFuture | None:
         """Run a cell as a graph, or say what it would do.
 
@@ -53,6 +58,8 @@ class GraphCells:
         ----------
         later : callable
             Given what hears each text, returns what draws into this cell when the notebook does not wait for it.
+        view : callable
+            Shows how far a cell is that the notebook waits for.
 
         Returns
         -------
@@ -79,7 +86,7 @@ class GraphCells:
         run = GraphRun(cluster, options, cell, self._shell.user_ns, self._output)
         interrupts = Interrupts()
         with interrupts.counted():
-            run.run(interrupts)
+            self._wait(run, interrupts, view)
             bound = {} if run.interrupted else run.futures()
             self._bind(run, bound)
             if pulled and not run.failed and not run.interrupted:
@@ -87,6 +94,25 @@ class GraphCells:
         self._share(run)
         self._finish(run, bound, pulled)
         return None
+
+    def _wait(
+        self, run: GraphRun, interrupts: Interrupts, view: Callable[[Shown], AbstractContextManager[Line]]
+    ) -> None:
+        """Run it to its end, and show how far it is."""
+        done = 0
+        with view(Shown(run.cell.label, len(_running(run.graph)), "statement")) as line:
+            line.draws(lambda: graph_shown(run))
+
+            def step() -> None:
+                nonlocal done
+                before, done = done, statements_ended(run)
+                line.advance(done - before, len(run.failed))
+
+            run.run(interrupts, step=step, tick=line.tick)
+            if run.interrupted:
+                line.interrupted()
+            elif run.failed:
+                line.failed()
 
     def _start(
         self,
@@ -221,6 +247,8 @@ class GraphCells:
             number, error = failed
             if hasattr(error, "add_note"):
                 error.add_note(self._note(run, number))
+            if is_remote(error):
+                mark_whole(error)
             raise error
 
     def _note(self, run: GraphRun, number: int) -> str:

@@ -64,7 +64,7 @@ class Cell:
 
 
 @dataclass
-class _Fan:
+class Fan:
     """A comprehension whose elements are made apart."""
 
     script: Script
@@ -100,7 +100,7 @@ class GraphRun:
         user_ns: MutableMapping[str, Any],
         output: Callable[[Graph], OrderedOutput],
     ) -> None:
-        self._cluster, self._options, self._cell, self._user_ns = cluster, options, cell, user_ns
+        self._cluster, self._options, self.cell, self._user_ns = cluster, options, cell, user_ns
         self.file = cell.file
         self.graph = graph_of(cell.source, cell.surroundings)
         self.output = output(self.graph)
@@ -113,8 +113,9 @@ class GraphRun:
         self.stop_reason = "interrupted in the notebook"
         self._known: dict[tuple[int, str], Family] = {}
         self._sent: dict[int, Node] = {}
-        self._ended: set[int] = set()
-        self._fans: dict[int, _Fan] = {}
+        self.ended: set[int] = set()
+        self.fans: dict[int, Fan] = {}
+        """Comprehensions whose elements are made apart, by node."""
         self._open: dict[Any, Callable[[Any], None]] = {}
         self._parts: dict[str, int] = {}
         self._came: queue.SimpleQueue[tuple[str, Any, Any]] = queue.SimpleQueue()
@@ -128,6 +129,7 @@ class GraphRun:
         interrupts: Counted,
         listen: Callable[[Any], None] = listen_here,
         step: Callable[[], object] = lambda: None,
+        tick: Callable[[], object] = lambda: None,
     ) -> None:
         """Run to the end. The first interrupt cancels what runs, a second one does not wait for that.
 
@@ -138,6 +140,8 @@ class GraphRun:
             Has what calls print given to this, or to what it was before.
         step : callable
             Called when something was sent or has ended.
+        tick : callable
+            Called at least every `TICK` seconds.
         """
         before = listener_here()
         listen(self)
@@ -147,6 +151,7 @@ class GraphRun:
             while self._open:
                 if self._take_next():
                     step()
+                tick()
                 if interrupts.count and not self.interrupted:
                     self.interrupted = True
                     for future in list(self._open):
@@ -201,17 +206,17 @@ class GraphRun:
         needs = graph.needs(number)
         if not needs <= self.results.keys():
             return False
-        if needs <= self._ended or needs & self.failed.keys():
+        if needs <= self.ended or needs & self.failed.keys():
             return True
         return not any(
-            made != NOTEBOOK and graph.node_of[made] not in self._ended and graph.node_of[made] != number
+            made != NOTEBOOK and graph.node_of[made] not in self.ended and graph.node_of[made] != number
             for statement in graph.nodes[number].statements
             for name, made in graph.statements[statement].inputs.items()
             if name in graph.statements[statement].effects.unsettled
         )
 
     def _send(self, number: int) -> None:
-        cell, graph = self._cell, self.graph
+        cell, graph = self.cell, self.graph
         script = script_of(
             graph, number, cell.source, cell.file, shows_last=cell.shows_last, functions=cell.functions
         )
@@ -231,7 +236,7 @@ class GraphRun:
     def _given(self, number: int, script: Script) -> dict[int, Any]:
         given: dict[int, Any] = {}
         if script.everything:
-            names = self._cell.surroundings.names - self._cell.functions.keys()
+            names = self.cell.surroundings.names - self.cell.functions.keys()
             return {NOTEBOOK: {name: self._from_notebook(name) for name in sorted(names)}}
         for step in script.steps:
             for name, maker in step.inputs.items():
@@ -245,7 +250,7 @@ class GraphRun:
         """Return a value of the notebook, or a Future of it; names of one object go as one object."""
         if name not in self._put:
             value = self._user_ns[name]
-            shared = any(name in names for names in self._cell.surroundings.aliases)
+            shared = any(name in names for names in self.cell.surroundings.aliases)
             dumped = dump_value(value, what=repr(name)) if not _is_future(value) and not shared else None
             if dumped is not None and dumped.nbytes >= LARGE:
                 value = self._cluster.put(value)  # type: ignore[attr-defined]  # of Cluster
@@ -255,8 +260,8 @@ class GraphRun:
     def _submit(
         self, number: int, function: Callable[..., Any], *args: Any, part: int = 0, rest: str = ""
     ) -> Any:
-        lines = self._lines(number)
-        future = self._submitter(f"{self._cell.label} {lines}{rest}").submit(function, *args)
+        lines = self.lines_of(number)
+        future = self._submitter(f"{self.cell.label} {lines}{rest}").submit(function, *args)
         self._parts[future.task] = part
         return future
 
@@ -273,7 +278,7 @@ class GraphRun:
             repeatable=True,
         )
 
-    def _lines(self, number: int) -> str:
+    def lines_of(self, number: int) -> str:
         node = self._sent.get(number) or self.graph.nodes[number]
         first = self.graph.statements[node.statements[0]]
         last = self.graph.statements[node.statements[-1]]
@@ -286,7 +291,7 @@ class GraphRun:
         future.tell_when_done(lambda done: self._came.put(("done", done, None)))
 
     def _node_ended(self, number: int, future: Any) -> None:
-        self._ended.add(number)
+        self.ended.add(number)
         error = future.exception(0)
         if error is not None:
             self._fail(number, error)
@@ -314,7 +319,7 @@ class GraphRun:
             self._read_again()
 
     def _read_again(self) -> None:
-        cell = self._cell
+        cell = self.cell
         self.graph = with_sent(graph_of(cell.source, cell.surroundings, self._known), self._sent)
 
     # -- comprehensions -----------------------------------------------------------------------
@@ -332,11 +337,11 @@ class GraphRun:
         total = int(self.output.types[future.task][COUNT])
         # Large ones do not come here: each call takes its own from where they are.
         items = future if future.is_away else future.result(10)
-        self._fans[number] = _Fan(script, given, items, total, ChunkSizer(None, total))
+        self.fans[number] = Fan(script, given, items, total, ChunkSizer(None, total))
         self._go_on_with_fan(number)
 
     def _go_on_with_fan(self, number: int) -> None:
-        fan = self._fans[number]
+        fan = self.fans[number]
         engines = max(1, sum(is_ready(engine) and engine.can_call for engine in self._cluster.engines))
         while fan.sent < fan.total and len(fan.open) < 4 * engines and not self.interrupted:
             size = min(fan.sizer.next(engines), fan.total - fan.sent)
@@ -360,7 +365,7 @@ class GraphRun:
             self._await(future, lambda done: self._node_ended(number, done))
 
     def _chunk_ended(self, number: int, part: int, future: Any) -> None:
-        fan = self._fans[number]
+        fan = self.fans[number]
         _, size = fan.open.pop(part)
         error = future.exception(0)
         if error is not None:
@@ -383,7 +388,7 @@ class GraphRun:
         self._go_on_with_fan(number)
 
     def _node_ended_failed(self, number: int) -> None:
-        self._ended.add(number)
+        self.ended.add(number)
         for statement in self._sent[number].statements:
             self.output.end(statement)
 
@@ -399,7 +404,7 @@ class GraphRun:
         listen_here(None)  # they print nothing
         try:
             return {
-                name: self._submitter(f"{self._cell.label} {name}").submit(pick, self.results[node], name)
+                name: self._submitter(f"{self.cell.label} {name}").submit(pick, self.results[node], name)
                 for name, node in names.items()
                 if node in self.results and self._bound(name, node)
             }
@@ -416,8 +421,8 @@ class GraphRun:
         """
         taken = {name for node in self.graph.nodes.values() for name in node.inputs.get(NOTEBOOK, ())}
         if self.graph.stuck is not None:
-            taken = set(self._cell.surroundings.names - self._cell.functions.keys())
-        for names in self._cell.surroundings.aliases:  # one object under several names stays one
+            taken = set(self.cell.surroundings.names - self.cell.functions.keys())
+        for names in self.cell.surroundings.aliases:  # one object under several names stays one
             together = {name: self._user_ns[name] for name in sorted(names & taken)}
             self._put.update(copy.deepcopy(together))
         for name in sorted(taken - self._put.keys()):
@@ -435,8 +440,7 @@ class GraphRun:
     def promises(self, names: Iterable[str]) -> dict[str, PromisedFuture]:
         """Return Futures of names of the cell, to be sent when it is known what makes them."""
         return {
-            name: promise(self._submitter(f"{self._cell.label} {name}").submission, pick, "")
-            for name in names
+            name: promise(self._submitter(f"{self.cell.label} {name}").submission, pick, "") for name in names
         }
 
     def without_output(self, work: Callable[..., Any], *args: Any) -> Any:
@@ -474,7 +478,7 @@ class GraphRun:
             f"{future.what} on engine {future.engine} since {now - (future.record.started or now):.0f} s"
             for future in running[:3]
         ]
-        done = len(self._ended)
+        done = len(self.ended)
         return f"{done} of {len(self.graph.nodes)} nodes done" + (f"; {'; '.join(what)}" if what else "")
 
 

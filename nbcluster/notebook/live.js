@@ -1,11 +1,16 @@
 // Shows the parts of a live view, which Python has drawn and escaped; keeps what is unfolded. Asks for nothing.
-const PARTS = ["head", "bars", "engines", "curves", "errors"];
+const PARTS = ["head", "bars", "engines", "graph", "curves", "errors"];
 
 function show(part, html) {
-  const wasOpen = part.querySelector("details")?.open;
+  const before = part.querySelector("details");
+  const scroll = part.querySelector(".nbc-scroll");
+  const [wasOpen, left, top] = [before?.open, scroll?.scrollLeft ?? 0, scroll?.scrollTop ?? 0];
+  const focused = ["summary", ".nbc-scroll"].find((at) => part.querySelector(at)?.matches(":focus"));
   part.innerHTML = html;
   const details = part.querySelector("details");
   if (wasOpen && details) details.open = true;
+  part.querySelector(".nbc-scroll")?.scrollTo(left, top);
+  if (focused) part.querySelector(focused)?.focus({ preventScroll: true });
 }
 
 function render({ model, el }) {

@@ -19,6 +19,7 @@ class LiveWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is not
     _css = CSS
     head = traitlets.Unicode().tag(sync=True)
     bars = traitlets.Unicode().tag(sync=True)
+    graph = traitlets.Unicode().tag(sync=True)
     engines = traitlets.Unicode().tag(sync=True)
     curves = traitlets.Unicode().tag(sync=True)
     errors = traitlets.Unicode().tag(sync=True)

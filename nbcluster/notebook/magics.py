@@ -145,7 +145,15 @@ class NbclusterMagics:
         cluster = self.clusters.current(options.cluster)
         label = f"cell [{self._count()}]"
         if options.graph:
-            return self.graphs.run(cluster, options, code, label, first_line, self._draw_later)
+            return self.graphs.run(
+                cluster,
+                options,
+                code,
+                label,
+                first_line,
+                self._draw_later,
+                lambda shown: self._view(cluster, options, shown),
+            )
         moves = Moves(cluster, options, self.shell.user_ns)
         if not moves.is_empty:
             moves.fix_targets()

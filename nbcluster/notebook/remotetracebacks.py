@@ -46,6 +46,11 @@ def mark_own(error: BaseException) -> None:
         error._render_traceback_ = draw_latest  # type: ignore[attr-defined]  # IPython asks any error for it
 
 
+def mark_whole(error: BaseException) -> None:
+    """Have IPython draw of an error what an engine says alone: the notebook's frames are those of a magic."""
+    error._render_traceback_ = draw_engines_part  # type: ignore[attr-defined]  # IPython asks any error for it
+
+
 def install() -> None:
     """Have what is raised in this process drawn so, whether the extension is loaded or not."""
     for hooks, hook in ((before_raise, mark), (before_input_error, mark_own)):
@@ -66,6 +71,14 @@ def draw_latest() -> list[str]:
         )
         return list(drawn)
     return [*local_lines(shell, error), *engine_lines(error, cells_of(shell))]
+
+
+def draw_engines_part() -> list[str]:
+    """Return the lines of the error that IPython shows now, from the engine's frames on."""
+    from IPython.core.getipython import get_ipython
+
+    shell, error = get_ipython(), sys.last_value
+    return engine_lines(error, cells_of(shell)) if error is not None and is_remote(error) else draw_latest()
 
 
 def local_lines(shell: Any, error: BaseException) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from nbcluster.client.progress import Line, Shown
 from nbcluster.core.board import Board
+from nbcluster.drawing.graph import GraphShown
 from nbcluster.drawing.picture import Picture
 from nbcluster.drawing.words import Wait
 from nbcluster.errors import NBClusterError
@@ -29,6 +30,9 @@ SHOW_AFTER = 1.0
 
 DRAW_EVERY = 0.2
 """Seconds between two drawings of a live view."""
+
+GRAPH_BYTES = 100_000
+"""Bytes a second that the drawing of a graph may cost the page; large ones are sent more seldom."""
 
 SAY_EVERY = 10.0
 """Seconds between two sentences for screen readers."""
@@ -147,6 +151,10 @@ class ViewLine(Line):
         self._done = self._failed = 0
         self._ended = ""
         self.wants_ticks = True
+        self.graph: GraphShown | None = None
+        """The work as a graph, as it was at the last tick that was due."""
+        self._make_graph: Callable[[], GraphShown] | None = None
+        self._graph_at = float("-inf")
 
     @property
     def is_shown(self) -> bool:
@@ -166,11 +174,19 @@ class ViewLine(Line):
         """The wait ends in an error."""
         self._ended = "failed"
 
+    def draws(self, make: Callable[[], GraphShown]) -> None:
+        """The work is a graph; it is asked for at ticks, once somebody watches."""
+        self._make_graph = make
+
     def tick(self) -> None:
-        """Begin to watch, and to show, when it is time."""
+        """Begin to watch, and to show, when it is time; note how the graph is now."""
+        now = time.monotonic()
+        if self._cell is not None and self._make_graph is not None and now - self._graph_at >= DRAW_EVERY:
+            self._graph_at = now
+            self.graph = self._make_graph()
         wait = 0.0 if self._shown.is_wanted else WATCH_AFTER
-        if self._cell is None and time.monotonic() - self._began >= wait:
-            self.wants_ticks = False
+        if self._cell is None and now - self._began >= wait:
+            self.wants_ticks = self._make_graph is not None
             self._cell = self._views.cell(self._cluster)
             self._cell.begin(self, 0.0 if self._shown.is_wanted else SHOW_AFTER)
 
@@ -185,7 +201,9 @@ class ViewLine(Line):
         """The wait is over."""
         self._ended = self._ended or "done"
         if self._cell is not None:
-            self._cell.end(self.wait)
+            if self._make_graph is not None:
+                self.graph = self._make_graph()
+            self._cell.end(self.wait, self.graph)
 
 
 class CellView:
@@ -220,6 +238,7 @@ class CellView:
         """There is a display of this cell, live or not."""
         self._is_drawn_live = False
         self._wait: Wait | None = None
+        self._graph: GraphShown | None = None
 
     # -- on the cell's thread -----------------------------------------------------------------
 
@@ -235,7 +254,7 @@ class CellView:
         )
         self._thread.start()
 
-    def end(self, wait: Wait) -> None:
+    def end(self, wait: Wait, graph: GraphShown | None = None) -> None:
         """What the cell waited for is over: let the picture stay."""
         if self._over is not None:
             with self._lock:
@@ -243,7 +262,7 @@ class CellView:
             self._news.set()
         if self._thread is not None and self._is_drawn_live:
             self._thread.join(timeout=2)
-        self._wait = wait
+        self._wait, self._graph = wait, graph
         if self._is_drawn_live or wait.seconds >= SHOW_AFTER:
             self._stay()
 
@@ -269,7 +288,7 @@ class CellView:
         """Show the picture that stays, in the place of the live one if there was one."""
         self._is_drawn_live = False
         board = self._latest()
-        picture = Picture(board, self._wait, self._since_of(board))
+        picture = Picture(board, self._wait, self._since_of(board), graph=self._graph)
         self._publish.publish(
             data={"text/html": picture.html(), "text/plain": picture.text()},
             transient={"display_id": self._key},
@@ -311,12 +330,17 @@ class CellView:
     def _draw_live(self, line: ViewLine, over: threading.Event) -> None:
         widget = self._widget = self._make_widget()
         said_at, said = float("-inf"), ""
+        graph, graph_at = "", float("-inf")
         while widget is not None and not over.is_set():
             self._news.clear()
-            picture = Picture(self._board, line.wait, self._since_of(self._board))
+            picture = Picture(self._board, line.wait, self._since_of(self._board), graph=line.graph)
+            parts = picture.parts()
+            if time.monotonic() - graph_at >= len(parts["graph"]) / GRAPH_BYTES:
+                graph, graph_at = parts["graph"], time.monotonic()
+            parts["graph"] = graph
             if time.monotonic() - said_at >= SAY_EVERY:
                 said_at, said = time.monotonic(), picture.text().splitlines()[0]
-            widget.show(picture.parts(), said)
+            widget.show(parts, said)
             if not self._is_drawn_live:
                 with self._lock:
                     if over.is_set():

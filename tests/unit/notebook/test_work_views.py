@@ -15,6 +15,8 @@ from nbcluster.client import progress as lines
 from nbcluster.client.futures import Future
 from nbcluster.client.progress import Shown
 from nbcluster.core.board import Board
+from nbcluster.drawing.graph import GraphShown, NodeShown
+from nbcluster.drawing.picture import PARTS
 from nbcluster.errors import ControllerLost
 from nbcluster.notebook import workviews
 from nbcluster.notebook.livewidget import LiveWidget
@@ -137,6 +139,32 @@ def test_a_wait_that_lasts_is_live_and_then_one_picture_under_one_id(widgets: li
     assert (widgets[0].head, widgets[0].bars) == ("", ""), "nothing of the live view is left"
     views.close()
     assert widgets[0].comm is None
+
+
+def test_a_graph_is_asked_for_at_ticks_while_somebody_watches(widgets: list[LiveWidget]) -> None:
+    shell, cluster = Shell(), Cluster()
+    views = WorkViews(shell, lambda _: cluster)
+    asked: list[threading.Thread] = []
+    state = "running"
+
+    def make() -> GraphShown:
+        asked.append(threading.current_thread())
+        return GraphShown((NodeShown(0, "", "a", (), state), NodeShown(1, "", "b", (0,))))
+
+    with views.wait(cluster, SHOWN) as line:
+        line.draws(make)
+        assert asked == [], "what is not watched is not asked for"
+        line.tick()
+        assert line.wants_ticks
+        wait_live(shell)
+        wait_until(lambda: (line.tick(), "1 running" in widgets[0].graph)[1], 10, "the graph to be shown")
+        state = "done"
+        line.failed()
+    views.cell_ended()
+    assert set(asked) == {threading.main_thread()}
+    html = shell.display_pub.shown[-1][2]["text/html"]
+    assert "graph: 2 statements, 1 done, 1 waiting" in html
+    assert "failed after" in html
 
 
 def test_several_waits_of_a_cell_share_its_display(widgets: list[LiveWidget]) -> None:
@@ -263,7 +291,7 @@ def test_the_widget_sends_a_part_only_when_it_has_changed(monkeypatch: pytest.Mo
             sent.append(set(key or ()))
 
     monkeypatch.setattr(LiveWidget, "send_state", send_state)
-    parts = dict.fromkeys(("head", "bars", "engines", "curves", "errors"), "")
+    parts = dict.fromkeys(PARTS, "")
     widget.show({**parts, "head": "a", "bars": "b"}, "")
     widget.show({**parts, "head": "c", "bars": "b"}, "")
     widget.close()
