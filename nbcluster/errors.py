@@ -105,6 +105,10 @@ class ValueReleased(NBClusterError, LookupError):
     """The value of a task is not kept any more: its Future was dropped."""
 
 
+class OutOfMemory(NBClusterError, MemoryError):
+    """An engine can keep a result neither in memory nor on disk, or has no memory left to begin a call with."""
+
+
 class ResultTooLarge(NBClusterError):
     """A value is larger than this client takes (`Cluster.result_limit`). It stays on its engine, to be used there."""
 
@@ -199,6 +203,7 @@ BY_NAME: dict[str, type[NBClusterError]] = {
         NoEngines,
         NotSerializable,
         NotSupported,
+        OutOfMemory,
         UnknownCluster,
         UnknownTarget,
         UsageError,

@@ -76,6 +76,11 @@ class World:
         return memory / f"nbctest-{self.test_id}" if memory.is_dir() else self.top / "s"
 
     @property
+    def spill(self) -> Path:
+        """Below it clusters write values that do not fit into memory."""
+        return self.top / "w"
+
+    @property
     def jupyter_data(self) -> Path:
         """Where kernelspecs of this test go."""
         return self.top / "d"
@@ -84,6 +89,7 @@ class World:
         """Return what is set in the environment of the test."""
         return {
             "NBCLUSTER_SHARED": str(self.shared),
+            "NBCLUSTER_SPILL": str(self.spill),
             MARKER: self.test_id,
             "NBCLUSTER_DIR": str(self.runtime),
             "XDG_RUNTIME_DIR": str(self.runtime),
@@ -99,7 +105,10 @@ class World:
     def leftovers(self) -> str:
         """Return a text that names every process and file that is left, "" when there is none."""
         processes = [f"  process {describe_process(process)}" for process in find_processes(self.test_id)]
-        files = [f"  file {path}" for path in find_files([self.runtime, self.jupyter_runtime, self.shared])]
+        files = [
+            f"  file {path}"
+            for path in find_files([self.runtime, self.jupyter_runtime, self.shared, self.spill])
+        ]
         return "\n".join(processes + files)
 
 
@@ -114,7 +123,7 @@ def open_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     # Not tmp_path: paths of ipc sockets end at 107 characters.
     with tempfile.TemporaryDirectory(prefix="nbc", dir="/tmp", ignore_cleanup_errors=True) as top:
         made = World(uuid.uuid4().hex, Path(top))
-        for directory in (made.runtime, made.jupyter_runtime, made.jupyter_data, made.shared):
+        for directory in (made.runtime, made.jupyter_runtime, made.jupyter_data, made.shared, made.spill):
             directory.mkdir(mode=0o700)
         for name, value in made.environment().items():
             monkeypatch.setenv(name, value)

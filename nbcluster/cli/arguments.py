@@ -50,6 +50,11 @@ def _add_lifecycle(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="TIME",
         help="end it after so long without client and work (90s, 30m, 12h); default: never",
     )
+    start.add_argument(
+        "--memory-limit",
+        metavar="SIZE",
+        help="memory that each engine may use (2GB, 512MiB, none); default: its share of the host's",
+    )
     start.add_argument("--foreground", action="store_true", help="stay, and stop the cluster at Ctrl-C")
     stop = _verb(verbs, "stop", "lifecycle:stop", "end a cluster and everything that it started")
     which = stop.add_mutually_exclusive_group()

@@ -91,8 +91,8 @@ def end_by_force(path: Path, file: ConnectionFile) -> str:
     for process in processes_of(directory):
         end_process(process, grace=0.2)
     _remove(path, directory)
-    if file.shared:
-        shareddirs.remove_if_abandoned(Path(file.shared), time.time())
+    for shared in filter(None, (file.shared, file.spill)):
+        shareddirs.remove_if_abandoned(Path(shared), time.time())
     return words
 
 

@@ -38,6 +38,7 @@ async def _start(arguments: argparse.Namespace) -> int:
         kernel=arguments.kernel,
         tags=arguments.tags,
         idle_timeout=arguments.idle_timeout,
+        memory_limit=arguments.memory_limit,
     )
     await cluster.start()
     if not cluster.started_here:

@@ -54,6 +54,9 @@ class AsyncCluster(CallingCluster):
         Their directory; defaults to this process's.
     threads_per_engine : int, optional
         OMP, MKL and OPENBLAS threads of each engine, unless set in the environment; defaults to CPUs // n.
+    memory_limit : number or str, optional
+        Memory that each engine may use: bytes, or text such as "2GB" and "512MiB"; "none" for any. Near it, results
+        that were not used lately go to disk; by default that is so near an equal share of the host's memory.
     idle_timeout : float, optional
         Seconds without client and work after which the cluster ends; negative: never. Defaults to 12 hours
         in a notebook.

@@ -42,6 +42,7 @@ class AttachedCluster:
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         threads_per_engine: int | None = None,
+        memory_limit: float | str | None = None,
         idle_timeout: float | None = None,
         timeout: float = 60,
     ) -> None:
@@ -64,6 +65,7 @@ class AttachedCluster:
             env=env,
             cwd=cwd,
             threads=threads_per_engine,
+            memory_limit=memory_limit,
         )
         self._connection: Connection | None = None
         self._started_here = False
@@ -234,6 +236,7 @@ class AttachedCluster:
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         threads_per_engine: int | None = None,
+        memory_limit: float | str | None = None,
         timeout: float = 60,
     ) -> list[int]:
         """Start n more engines and wait until they answer; return their numbers.
@@ -258,6 +261,7 @@ class AttachedCluster:
             env=env,
             cwd=cwd,
             threads=threads_per_engine,
+            memory_limit=memory_limit,
         )
         answer = await self.connection.ask(m.AddEngines(n, spec), m.Engines, timeout=30)
         await self._fleet.wait_ready(answer.numbers, timeout, self.logs)

@@ -58,6 +58,7 @@ class Cluster:
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         threads_per_engine: int | None = None,
+        memory_limit: float | str | None = None,
         idle_timeout: float | None = None,
         timeout: float = 60,
     ) -> None:
@@ -71,6 +72,7 @@ class Cluster:
             env=env,
             cwd=cwd,
             threads_per_engine=threads_per_engine,
+            memory_limit=memory_limit,
             idle_timeout=idle_timeout,
             timeout=timeout,
         )
@@ -171,6 +173,7 @@ class Cluster:
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         threads_per_engine: int | None = None,
+        memory_limit: float | str | None = None,
         timeout: float = 60,
     ) -> list[int]:
         """Start n more engines and wait until they answer; return their numbers."""
@@ -183,21 +186,20 @@ class Cluster:
             env=env,
             cwd=cwd,
             threads_per_engine=threads_per_engine,
+            memory_limit=memory_limit,
             timeout=timeout,
         )
         return portal().call(work, waiting=lambda: f"{n} engines to start")
 
     def start_up_to(self, n: int, *, kernel: str = "", timeout: float = 60) -> list[int]:
         """Have at least n engines of a kernel; none is removed. Return the numbers of those started."""
-        return portal().call(
-            self._twin.start_up_to(n, kernel=kernel, timeout=timeout), waiting=lambda: "engines to start"
-        )
+        work = self._twin.start_up_to(n, kernel=kernel, timeout=timeout)
+        return portal().call(work, waiting=lambda: "engines to start")
 
     def scale(self, n: int, *, timeout: float = 60) -> list[int]:
         """Have exactly n engines; idle ones go first."""
-        return portal().call(
-            self._twin.scale(n, timeout=timeout), waiting=lambda: f"the cluster to have {n} engines"
-        )
+        work = self._twin.scale(n, timeout=timeout)
+        return portal().call(work, waiting=lambda: f"the cluster to have {n} engines")
 
     def remove(self, targets: Key = "all", *, timeout: float = 60) -> list[int]:
         """Stop engines for good; return their numbers."""
@@ -205,9 +207,8 @@ class Cluster:
 
     def restart(self, targets: Key = "all", *, timeout: float = 60) -> list[int]:
         """End these engines' processes and start new ones under the same numbers; return the numbers."""
-        return portal().call(
-            self._twin.restart(targets, timeout=timeout), waiting=lambda: "engines to restart"
-        )
+        work = self._twin.restart(targets, timeout=timeout)
+        return portal().call(work, waiting=lambda: "engines to restart")
 
     def interrupt(self, targets: Key = "all") -> list[int]:
         """Interrupt whatever runs there now, whoever sent it."""
@@ -219,9 +220,8 @@ class Cluster:
 
     def wait_for_engines(self, n: int, timeout: float = 60) -> list[m.EngineStatus]:
         """Wait until n engines are ready; return all that are."""
-        return portal().call(
-            self._twin.wait_for_engines(n, timeout), waiting=lambda: f"{n} engines to be ready"
-        )
+        work = self._twin.wait_for_engines(n, timeout)
+        return portal().call(work, waiting=lambda: f"{n} engines to be ready")
 
     def logs(self, engine: int | None = None, lines: int = 200) -> str:
         """The last lines of an engine's log, or of the controller's own."""
@@ -376,9 +376,8 @@ class Cluster:
         self, state: str = "", label: str = "", since: float = 0.0, limit: int = 0
     ) -> Table[c.TaskRecord]:
         """Records of tasks that ended, oldest first. See `AsyncCluster.history`."""
-        return portal().call(
-            self._twin.history(state, label, since, limit), waiting=lambda: "the history to be read"
-        )
+        work = self._twin.history(state, label, since, limit)
+        return portal().call(work, waiting=lambda: "the history to be read")
 
     def explain(self, key: str | Future) -> str:
         """Say in a sentence why a task, by its key, id or Future, is where it is."""

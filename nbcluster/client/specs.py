@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 
 from nbcluster.errors import UsageError
+from nbcluster.payload.sizes import parse_memory_limit
 from nbcluster.protocol import messages as m
 
 
@@ -45,6 +46,7 @@ def engine_spec(
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
     threads: int | None = None,
+    memory_limit: float | str | None = None,
 ) -> m.KernelSpecRef:
     """Describe engines that see what this process sees: its directory, its sys.path, its share of the CPUs."""
     share = str(threads if threads is not None else max(1, available_cpus() // max(1, n)))
@@ -61,4 +63,6 @@ def engine_spec(
         cwd=cwd or os.getcwd(),
         path=tuple(entry or os.getcwd() for entry in sys.path),
         launcher=launcher,
+        memory_limit=parse_memory_limit(memory_limit),
+        siblings=max(1, n),
     )

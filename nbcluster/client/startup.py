@@ -69,6 +69,8 @@ def start_cluster(
     if why:
         warnings.warn(f"the cluster {name!r}: {why}", UserWarning, stacklevel=2)
     shared = str(shareddirs.new_path(place)) if place is not None else ""
+    disk = shareddirs.choose_disk()
+    spill = str(shareddirs.new_path(disk)) if disk is not None else ""
     config = {
         "name": name,
         "directory": str(directory),
@@ -78,6 +80,7 @@ def start_cluster(
             "directory": str(directory),
             "connection_file": str(file),
             "shared": shared,
+            "spill": spill,
             "transport": os.environ.get("NBCLUSTER_TRANSPORT", "ipc"),
             "address": os.environ.get("NBCLUSTER_ADDRESS", "127.0.0.1"),
             "idle_timeout": idle_timeout,
@@ -85,7 +88,7 @@ def start_cluster(
             **recipe_limit,
         },
         "cleanup": [str(file)],
-        "shared": shared,
+        "shared": [path for path in (shared, spill) if path],
         "lock": str(file.with_suffix(".lock")),
     }
     env = {variable: value for variable, value in os.environ.items() if variable != "JPY_PARENT_PID"}
@@ -106,8 +109,8 @@ def start_cluster(
         process.terminate()
         _reap_later(process)
         shutil.rmtree(directory, ignore_errors=True)
-        if shared:
-            shareddirs.remove(shared)
+        for path in config["shared"]:
+            shareddirs.remove(path)
         raise
     finally:
         if process.stdout is not None:

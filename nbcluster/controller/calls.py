@@ -188,10 +188,12 @@ class CallDesk:
 
         self.questions.fetch(order.task, came, whole=order.whole, direct=order.direct)
 
-    def sweep_shared(self) -> None:
-        """Unlink what clients and engines that are gone left in shared memory, unless a call or an engine needs it."""
+    def sweep_shared(self, spill: str = "") -> None:
+        """Unlink what clients and engines that are gone left in shared memory or on disk, unless something needs it."""
+        living = {engine_owner(incarnation) for incarnation in self._pool.by_incarnation}
+        if spill:
+            segments.sweep(spill, living)
         if self._shared:
-            living = {engine_owner(incarnation) for incarnation in self._pool.by_incarnation}
             living |= {client_owner(client) for client in self._clients.ids}
             living |= self._payloads.sharers()
             segments.sweep(self._shared, living)

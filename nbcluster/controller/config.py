@@ -17,6 +17,8 @@ class ControllerConfig(Struct, frozen=True):
     connection_file: str
     shared: str = ""
     """The directory to make for what is shared in memory; "" for none."""
+    spill: str = ""
+    """The directory to make, on disk, for values that do not fit into memory; "" for none."""
     transport: Literal["ipc", "tcp"] = "ipc"
     address: str = "127.0.0.1"
     """Where the controller listens over tcp, as clients and engines reach it."""

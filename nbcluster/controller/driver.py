@@ -283,7 +283,7 @@ class Controller:
 
     def _look_after_clients(self) -> None:
         self._forget_gone()
-        self._calls.sweep_shared()
+        self._calls.sweep_shared(self._config.spill)
         self._end_if_idle()
         self._loop.call_later(BEAT_INTERVAL, self._look_after_clients)
 

@@ -98,8 +98,8 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
     def supervisor_lost() -> None:
         log.error("the supervisor has gone; ending the cluster")
         controller.abandon("its supervisor was lost")
-        if options.shared:
-            shareddirs.remove(options.shared)
+        for path in filter(None, (options.shared, options.spill)):
+            shareddirs.remove(path)
         shutil.rmtree(options.directory, ignore_errors=True)  # nobody else is left to do it
 
     link = SupervisorLink(supervisor, supervisor_lost)
@@ -131,6 +131,7 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
             PROTOCOL_VERSION,
             curve.public.decode() if curve is not None else "",
             options.shared,
+            options.spill,
         ),
     )
     _say(ready, {"ok": True, "file": str(file)})
@@ -141,18 +142,29 @@ async def _serve(options: ControllerConfig, supervisor: socket.socket, ready: Bi
         wire.close()
         link.close()
         context.term()
-        if in_use >= 0:
-            os.close(in_use)
+        for fd in in_use:
+            os.close(fd)
 
 
-def _make_shared(options: ControllerConfig) -> tuple[ControllerConfig, int]:
-    """Make the directory of shared memory; return the options, without it where that fails, and its descriptor."""
+def _make_shared(options: ControllerConfig) -> tuple[ControllerConfig, list[int]]:
+    """Make the directories of shared memory and of what leaves it; return the options, without those that cannot be.
+
+    Also returns descriptors that say, as long as they are open, that the directories are in use.
+    """
+    in_use = []
+    if options.spill:
+        try:
+            in_use.append(shareddirs.make(Path(options.spill), options.directory))
+        except OSError as error:
+            log.warning("no value goes to disk: %s cannot be made: %s", options.spill, error)
+            options = msgspec.structs.replace(options, spill="")
     if options.shared:
         try:
-            return options, shareddirs.make(Path(options.shared), options.directory)
+            in_use.append(shareddirs.make(Path(options.shared), options.directory, options.spill))
         except OSError as error:
             log.warning("no memory is shared: %s cannot be made: %s", options.shared, error)
-    return msgspec.structs.replace(options, shared=""), -1
+            options = msgspec.structs.replace(options, shared="")
+    return options, in_use
 
 
 @contextmanager

@@ -33,7 +33,16 @@ from nbcluster.launchers.base import (
 )
 from nbcluster.protocol.messages import KernelSpecRef
 from nbcluster.protocol.offers import SHIPPING
-from nbcluster.protocol.tasks import CONNECTION, INCARNATION, NUMBER, SEGMENTS, TASKS_URL, AgentHello
+from nbcluster.protocol.tasks import (
+    CONNECTION,
+    INCARNATION,
+    MEMORY,
+    NUMBER,
+    SEGMENTS,
+    SPILLED,
+    TASKS_URL,
+    AgentHello,
+)
 from nbcluster.protocol.version import PROTOCOL_VERSION
 from nbcluster.transport.addresses import is_private
 from nbcluster.transport.frames import Message
@@ -196,6 +205,8 @@ class EnginePool:
         env: dict[str, str | None] = {**kernel.env, **spec.env}
         env[CONNECTION] = self._config.connection_file
         env[SEGMENTS] = (host.is_here and self._config.shared) or None
+        env[SPILLED] = (host.is_here and self._config.spill) or None
+        env[MEMORY] = f"/{spec.siblings}" if spec.memory_limit is None else str(spec.memory_limit)
         is_tcp = self._config.transport == "tcp"
         env[SHIPPING] = f"tcp://{host.address}" if is_tcp else f"ipc://{directory / key}-v"
         if self.channel is not None:

@@ -20,6 +20,7 @@ from nbcluster.engine import context, lending
 from nbcluster.engine import sharing as shared_memory
 from nbcluster.engine.agent import Agent
 from nbcluster.engine.answers import Answers
+from nbcluster.engine.keeper import Keeper
 from nbcluster.engine.link import TaskLink
 from nbcluster.engine.outstream import PromptStream
 from nbcluster.engine.peers import open_door
@@ -53,6 +54,7 @@ def start(kernel: Any) -> Agent | None:
     store = Store()
     sharing = Sharing.from_environment(incarnation, complain)
     shared_memory.install(sharing)
+    keeper = Keeper.from_environment(incarnation, store, sharing, complain)
     queue = CallQueue(shell.interrupts.begin_call, store.get, sharing.hold)
     functions = Functions(loader)
     answers = Answers(
@@ -73,7 +75,7 @@ def start(kernel: Any) -> Agent | None:
         complain,
     )
     work = CallWork(
-        functions, namespaces, store, sharing, queue, lambda error: _note_for_debugger(shell, error)
+        functions, namespaces, store, sharing, keeper, queue, lambda error: _note_for_debugger(shell, error)
     )
     # Bound once: the handler is compared by identity.
     on_sigint = shell.on_sigint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from nbcluster.engine.store import Buffer, Kept
+from nbcluster.engine.store import Buffer, Kept, Where
 from nbcluster.errors import NBClusterError, ValueReleased
 from nbcluster.payload.envelopes import reference_in
 from nbcluster.payload.values import Dumped
@@ -28,6 +28,18 @@ class Sharing:
         self._directory = directory
         self._pool = Pool(directory, owner) if directory is not None else None
         self.opened = (directory or NothingShared()).opened
+
+    def look_on(self, disk: SharedDirectory | None) -> None:
+        """Look for values in a directory on disk, too."""
+        if self._directory is not None:
+            self._directory.spilled = disk
+        elif disk is not None:
+            self.opened = disk.opened
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the shared memory that this engine has filled, or keeps to fill it again."""
+        return self._pool.nbytes if self._pool is not None else 0
 
     @classmethod
     def from_environment(cls, incarnation: int, complain: Callable[[str], None]) -> Sharing:
@@ -63,7 +75,7 @@ class Sharing:
             shared = self._pool.share(dumped.payload, [buffer.raw() for buffer in dumped.buffers])
             if shared is not None:
                 envelope, lease = shared
-                return Kept(envelope, lease=lease, shared=lease.nbytes)
+                return Kept(envelope, lease=lease, shared=lease.nbytes, where=Where.SEGMENT)
         return Kept(dumped.payload, tuple(bytes(buffer.raw()) for buffer in dumped.buffers))
 
     def adopt(self, payload: bytes) -> Kept:
@@ -77,7 +89,8 @@ class Sharing:
         reference = reference_in(payload)
         if reference is None or self._directory is None:
             return Kept(payload)
-        return Kept(payload, lease=self._directory.hold(reference), shared=reference.nbytes)
+        hold = self._directory.hold(reference)
+        return Kept(payload, lease=hold, shared=reference.nbytes, where=Where.ADOPTED)
 
     def hold(self, payload: bytes) -> Kept | None:
         """Return the value that an envelope means, held; None when it means nothing here, or nothing any more."""
@@ -88,14 +101,25 @@ class Sharing:
         except NBClusterError:
             return None
 
+    def told(self, kept: Kept) -> bytes | None:
+        """Return what can be told of a value in its place; None where others could make nothing of it."""
+        return kept.envelope if self._directory is not None else None
+
     def send(self, kept: Kept, *, whole: bool) -> tuple[bytes, Sequence[Buffer]]:
         """Return payload and buffers of a value for who asks for it; `whole` for its bytes, wherever they lie."""
-        return self.opened(kept.payload, kept.buffers) if whole else (kept.payload, kept.buffers)
+        if whole or self._directory is None:
+            return self.opened(kept.payload, kept.buffers)
+        return kept.payload, kept.buffers
 
     def trim(self) -> None:
         """Let go of memory after values were dropped."""
         if self._pool is not None:
             self._pool.trim()
+
+    def relieve(self) -> None:
+        """Let go of all memory in which no value is."""
+        if self._pool is not None:
+            self._pool.trim(0)
 
     def close(self) -> None:
         """Unlink what nobody needs."""

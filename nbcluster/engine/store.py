@@ -6,7 +6,9 @@ Pickled, because a value that is kept as an object would change with the namespa
 from __future__ import annotations
 
 import threading
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
+from enum import Enum
 
 from msgspec import Struct
 
@@ -15,15 +17,25 @@ from nbcluster.protocol.calls import KEPT_BY_CONTROLLER
 Buffer = bytes | memoryview
 
 
+class Where(Enum):
+    """Where the bytes of a value are."""
+
+    HERE = "in this process"
+    SEGMENT = "in shared memory that this engine has filled"
+    ADOPTED = "in shared memory that a client has filled"
+    DISK = "in a file on disk"
+
+
 class Kept(Struct, frozen=True):
-    """One value: its pickle and its out-of-band buffers, or the envelope that says where they are shared."""
+    """One value: its pickle and its out-of-band buffers, or the envelope that says in which file they are."""
 
     payload: bytes
     buffers: tuple[Buffer, ...] = ()
     lease: object = None
-    """What keeps shared memory from being used again, as long as it lives."""
+    """What keeps the file from being used again, as long as it lives."""
     shared: int = 0
-    """Bytes in shared memory."""
+    """Bytes in the file."""
+    where: Where = Where.HERE
 
     @property
     def nbytes(self) -> int:
@@ -45,14 +57,19 @@ class Store:
     """Values by task; each thread may ask."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, Kept] = {}
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        """The least recently used first."""
         self._lock = threading.Lock()
-        self._nbytes = 0
+        self._nbytes: Counter[Where] = Counter()
 
     @property
     def nbytes(self) -> int:
         """Bytes of all values."""
-        return self._nbytes
+        return sum(self._nbytes.values())
+
+    def bytes_in(self, *places: Where) -> int:
+        """Bytes of the values that are in one of these places."""
+        return sum(self._nbytes[place] for place in places)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -60,18 +77,51 @@ class Store:
     def keep(self, task: str, value: Kept) -> None:
         """Keep a value until it is dropped; a later attempt's takes the place of an earlier one's."""
         with self._lock:
-            before = self._kept.get(task)
+            before = self._kept.pop(task, None)
             self._kept[task] = value
-            self._nbytes += value.nbytes - (before.nbytes if before is not None else 0)
+            self._count(before, value)
 
     def get(self, task: str) -> Kept | None:
-        """Return a value, None when it is not here."""
-        return self._kept.get(task)
+        """Return a value, which counts as its use; None when it is not here."""
+        with self._lock:
+            found = self._kept.get(task)
+            if found is not None:
+                self._kept.move_to_end(task)
+            return found
 
     def drop(self, tasks: Iterable[str]) -> None:
         """Let values go; those that are not here are passed over."""
+        dropped = []  # what lets go of files runs without the lock
         with self._lock:
             for task in tasks:
                 value = self._kept.pop(task, None)
-                if value is not None:
-                    self._nbytes -= value.nbytes
+                self._count(value, None)
+                dropped.append(value)
+
+    # -- for who moves values to disk ----------------------------------------------------------
+
+    def in_memory(self) -> list[tuple[str, int]]:
+        """Return the values that are not on disk and their bytes, the least recently used first."""
+        with self._lock:
+            return [
+                (task, value.nbytes) for task, value in self._kept.items() if value.where is not Where.DISK
+            ]
+
+    def peek(self, task: str) -> Kept | None:
+        """Return a value without using it; None when it is not here."""
+        return self._kept.get(task)
+
+    def replace(self, task: str, before: Kept, after: Kept) -> bool:
+        """Put a value in the place of one that says the same; False when that is not here any more."""
+        with self._lock:
+            if self._kept.get(task) is not before:
+                return False
+            self._kept[task] = after
+            self._count(before, after)
+            return True
+
+    def _count(self, before: Kept | None, after: Kept | None) -> None:
+        if before is not None:
+            self._nbytes[before.where] -= before.nbytes
+        if after is not None:
+            self._nbytes[after.where] += after.nbytes

@@ -283,8 +283,8 @@ def supervise(config: dict[str, Any], ready: BinaryIO) -> int:
             ready.flush()
     if supervisor is not None:
         supervisor.end_children()
-    if config.get("shared"):
-        shutil.rmtree(config["shared"], ignore_errors=True)
+    for path in config.get("shared", ()):
+        shutil.rmtree(path, ignore_errors=True)
     remove_traces(config["directory"], config.get("cleanup", ()), config.get("lock"))
     return code
 

@@ -5,12 +5,15 @@ The steps run code of users, and so can raise anything.
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
 from nbcluster.engine.capture import encodable
+from nbcluster.engine.keeper import Keeper, NoRoom
 from nbcluster.engine.namespaces import Namespaces
 from nbcluster.engine.sharing import Sharing
 from nbcluster.engine.store import Kept, Store
@@ -70,6 +73,8 @@ class CallWork:
         Where values stay that do not ride home.
     sharing : Sharing
         Where large ones lie.
+    keeper : Keeper
+        Keeps them within bounds.
     queue : CallQueue
         Has the inputs that came for a call.
     note : callable
@@ -82,6 +87,7 @@ class CallWork:
         namespaces: Namespaces,
         store: Store,
         sharing: Sharing,
+        keeper: Keeper,
         queue: CallQueue,
         note: Callable[[BaseException], None],
     ) -> None:
@@ -89,6 +95,7 @@ class CallWork:
         self._namespaces = namespaces
         self._store = store
         self._sharing = sharing
+        self._keeper = keeper
         self._queue = queue
         self._note = note
         self._visible: captured_visible | None = None
@@ -133,22 +140,25 @@ class CallWork:
     def pack(self, waiting: Waiting, value: Any) -> tuple[CallOutcome, bytes | None]:
         """Pickle the value; return the outcome, and what rides home with it: the bytes, or where they are shared."""
         if type(value) is Pickled:
-            kept = self._sharing.adopt(value.payload)
-            self._store.keep(waiting.order.task, kept)
-            return Returned(kept.nbytes, home=False), kept.envelope
+            kept = self._keeper.adopt(waiting.order.task, value.payload)
+            return Returned(kept.nbytes, home=False), self._sharing.told(kept)
         dumped = dump_value(value)
         payload = dumped.payload
         goes_home = not dumped.buffers and len(payload) <= HOME_LIMIT and not waiting.options.keep
         if goes_home and len(payload) <= KEPT_BY_CONTROLLER:
             return Returned(len(payload)), payload
-        kept = self._sharing.keep(dumped)
-        self._store.keep(waiting.order.task, kept)  # for calls that take it: the controller only passes it on
-        return Returned(kept.nbytes, home=goes_home), payload if goes_home else kept.envelope
+        # Also what rides home is kept, for calls that take it: the controller only passes it on.
+        kept = self._keeper.keep(waiting.order.task, dumped)
+        if word := self._keeper.word(time.monotonic()):
+            sys.stderr.write(word)  # it belongs to the call's output
+        return Returned(kept.nbytes, home=goes_home), payload if goes_home else self._sharing.told(kept)
 
     def explain(self, waiting: Waiting, error: BaseException) -> CallOutcome:
         """Return the outcome of a call that raised. Raises nothing."""
         if isinstance(error, InputMissing):
             return Rejected("ValueReleased", str(error))
+        if isinstance(error, NoRoom):
+            return Rejected("OutOfMemory", str(error))
         try:
             error.__traceback__ = _of_the_user(error.__traceback__)
             if isinstance(error, NameError) and error.name:

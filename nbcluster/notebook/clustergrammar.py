@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from nbcluster.errors import UsageError
 from nbcluster.notebook.grammar import Expand, did_you_mean, is_option, seconds_of, value_of
 from nbcluster.notebook.words import Words
+from nbcluster.payload.sizes import parse_memory_limit
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Start:
     kernel: str = ""
     tags: tuple[str, ...] = ()
     options: dict[str, float | None] = field(default_factory=dict)
-    """`timeout` and `idle_timeout` in seconds; an idle_timeout of None is never."""
+    """`timeout` and `idle_timeout` in seconds, an idle_timeout of None is never; `memory_limit` in bytes, 0 is none."""
 
 
 @dataclass(frozen=True)
@@ -243,11 +244,13 @@ def parse_duration(what: str, text: str) -> float | None:
 
 def _start_option(text: str) -> tuple[str, float | None]:
     key, equals, value = text.partition("=")
-    known = ("idle_timeout", "timeout")
+    known = ("idle_timeout", "timeout", "memory_limit")
     if not equals:
         raise UsageError(f"-o {text}: write key=value, as in -o idle_timeout=1h")
     if key not in known:
         raise UsageError(f"-o {key}: the options are {', '.join(known)}{did_you_mean(key, known)}")
+    if key == "memory_limit":
+        return key, parse_memory_limit(value)
     seconds = parse_duration(key, value)
     if key == "timeout" and seconds is None:
         raise UsageError("-o timeout=never: the wait for engines needs an end; give seconds")

@@ -18,6 +18,10 @@ class KernelSpecRef(Struct, frozen=True):
     path: tuple[str, ...] = ()
     """Entries that a Python engine puts before its own sys.path."""
     launcher: str = "local"
+    memory_limit: int | None = None
+    """Bytes of memory that an engine may use, 0 for any; None: its share of the host's."""
+    siblings: int = 1
+    """Engines that share the host's memory when no limit is given."""
 
 
 class EngineStatus(Struct, frozen=True):

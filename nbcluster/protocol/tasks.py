@@ -27,6 +27,12 @@ NUMBER = "NBCLUSTER_ENGINE"
 SEGMENTS = "NBCLUSTER_SEGMENTS"
 """Environment variable of an engine: the directory of shared memory, where the cluster has one on its host."""
 
+MEMORY = "NBCLUSTER_MEMORY"
+"""Environment variable of an engine: bytes of memory that it may use; "/n" for an n-th of its host's, 0 for any."""
+
+SPILLED = "NBCLUSTER_SPILLED"
+"""Environment variable of an engine: the directory for values that do not fit into memory, where there is one."""
+
 CONNECTION = "NBCLUSTER_CONNECTION"
 """Environment variable of an engine: path of its cluster's connection file, for calls that submit calls."""
 

@@ -43,6 +43,8 @@ class ConnectionFile(Struct, frozen=True):
     curve_publickey: str = ""
     shared: str = ""
     """The directory of shared memory, for processes of this host; "" when there is none."""
+    spill: str = ""
+    """The directory on disk for values that do not fit into memory; "" when there is none."""
 
     def is_here(self) -> bool:
         """Whether this host, in this boot, wrote it; only then its process ids mean anything."""

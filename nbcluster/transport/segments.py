@@ -34,6 +34,8 @@ ABOUT = "cluster"
 """The file that says of a directory what it is; the controller holds a lock on it."""
 
 _NAME = re.compile(r"[a-z0-9]{1,32}-[0-9]{1,12}")
+_FILE = re.compile(_NAME.pattern + r"(-[0-9a-f]{32})?")
+"""Of segments, and of those that were written to disk: several fillings of one name may lie there."""
 
 
 def client_owner(name: str) -> str:
@@ -53,6 +55,8 @@ class About(Struct, frozen=True):
     """Where the cluster has its sockets."""
     limit: int
     """Bytes of all segments together."""
+    spill: str = ""
+    """Where on disk segments go on that had to leave memory; "" for nowhere."""
 
 
 class SharedDirectory:
@@ -79,8 +83,16 @@ class SharedDirectory:
             os.close(self._fd)
             self._fd = -1
             raise NBClusterError(f"{path} can be entered by others; no memory is shared there")
+        self.spilled: SharedDirectory | None = None
+        """Where segments are looked for that are not here any more."""
         try:
-            self.limit = json.decode((Path(path) / ABOUT).read_bytes(), type=About).limit
+            about = json.decode((Path(path) / ABOUT).read_bytes(), type=About)
+            self.limit = about.limit
+            if about.spill:
+                with suppress(
+                    OSError, NBClusterError
+                ):  # of another host, or gone: nothing can be there for us
+                    self.spilled = SpillDirectory(about.spill)
         except (OSError, DecodeError, ValidationError) as error:
             os.close(self._fd)
             self._fd = -1
@@ -108,6 +120,14 @@ class SharedDirectory:
         """Make an empty segment; return its descriptor."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         return os.open(name, flags, 0o600, dir_fd=self._fd)
+
+    def rename(self, name: str, to: str) -> None:
+        """Give a segment another name."""
+        os.rename(name, to, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+
+    def link(self, name: str, to: str) -> None:
+        """Give a segment a second name; FileExistsError when that is taken."""
+        os.link(name, to, src_dir_fd=self._fd, dst_dir_fd=self._fd)
 
     def unlink(self, name: str) -> None:
         """Take a name away; who has mapped it goes on."""
@@ -182,7 +202,22 @@ class SharedDirectory:
         ]
 
     def _open(self, reference: SegmentRef, access: int = os.O_RDONLY) -> int:
-        """Open and lock a segment that still holds what a reference means."""
+        """Open and lock a segment that still holds what a reference means, here or where it was spilled to.
+
+        Who spills it lets go of it here only when it is whole there, so in this order it is found in one of them.
+        """
+        try:
+            return self._open_here(reference, access)
+        except ValueReleased:
+            if self.spilled is None:
+                raise
+            return self.spilled._open_here(reference, access)
+
+    def file_of(self, reference: SegmentRef) -> str:
+        """Return the name of the file in which a reference's parts are."""
+        return reference.name
+
+    def _open_here(self, reference: SegmentRef, access: int) -> int:
         if not _NAME.fullmatch(reference.name):
             raise NBClusterError(
                 f"a message names {reference.name!r}, which cannot be a segment of this cluster; it was not opened"
@@ -190,7 +225,7 @@ class SharedDirectory:
         gone = f"the shared memory {reference.name} of a value was let go; hold its Future as long as it is needed"
         try:
             fd = os.open(
-                reference.name,
+                self.file_of(reference),
                 access | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK,
                 dir_fd=self._fd,
             )
@@ -238,11 +273,26 @@ def _read(fd: int, reference: SegmentRef) -> list[memoryview]:
     return [whole[offset : offset + length] for offset, length in reference.spans]
 
 
+class SpillDirectory(SharedDirectory):
+    """The segments of one cluster that had to leave memory, on a disk of this host.
+
+    A file there is what the segment was, byte for byte, so that a reference means the same in both places.
+    """
+
+    def file_of(self, reference: SegmentRef) -> str:
+        """Return the name of the file in which a reference's parts are."""
+        return f"{reference.name}-{reference.nonce.hex()}"
+
+
 class Hold:
     """Keeps a segment as it is while this object lives."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+
+    def fileno(self) -> int:
+        """The descriptor of the segment, for reading."""
+        return self._fd
 
     def __del__(self) -> None:
         fd, self._fd = self._fd, -1
@@ -273,7 +323,7 @@ def sweep(path: str, is_alive: Sequence[str] | set[str]) -> list[str]:
     """Unlink the segments of owners that are gone, unless somebody holds them; return their names."""
     swept = []
     with suppress(FileNotFoundError), os.scandir(path) as entries:
-        names = [entry.name for entry in entries if _NAME.fullmatch(entry.name)]
+        names = [entry.name for entry in entries if _FILE.fullmatch(entry.name)]
         for name in names:
             if name.partition("-")[0] in is_alive:
                 continue

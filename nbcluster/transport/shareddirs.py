@@ -1,6 +1,7 @@
-"""Where a cluster's directory of shared memory is: chosen, made, and removed when nobody is left to do it.
+"""Where a cluster's directory of shared memory is, and the one on disk for what does not fit into memory.
 
-Knows files and locks; knows nothing of what lies in the segments.
+They are chosen, made, and removed when nobody is left to do it. Knows files and locks; knows nothing of what lies in
+the segments.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from msgspec import DecodeError, ValidationError, json
 
+from nbcluster.transport.filling import is_in_memory
 from nbcluster.transport.segments import ABOUT, About
 
 PLACE = "NBCLUSTER_SHARED"
@@ -23,6 +25,9 @@ PLACE = "NBCLUSTER_SHARED"
 
 LIMIT = "NBCLUSTER_SHARED_LIMIT"
 """Environment variable: bytes of memory that a cluster may share; half of what is free when it is not set."""
+
+DISK = "NBCLUSTER_SPILL"
+"""Environment variable: the directory below which clusters write values that do not fit into memory, or "off"."""
 
 MEMORY = Path("/dev/shm")  # noqa: S108  # the place that POSIX shared memory has on Linux
 
@@ -56,6 +61,17 @@ def choose_place() -> tuple[Path | None, str]:
     return place, ""
 
 
+def choose_disk() -> Path | None:
+    """Return the directory below which values are written that do not fit into memory; None for nowhere."""
+    wanted = os.environ.get(DISK, "")
+    if wanted:
+        return None if wanted == "off" else Path(wanted)
+    for place in (Path(tempfile.gettempdir()), Path("/var/tmp")):  # noqa: S108  # below it, each has its own
+        if place.is_dir() and os.access(place, os.W_OK | os.X_OK) and not is_in_memory(str(place)):
+            return place
+    return None
+
+
 def _size_of(place: Path) -> int:
     found = os.statvfs(place)
     size = found.f_blocks * found.f_frsize
@@ -72,7 +88,7 @@ def new_path(place: Path) -> Path:
     return place / f"nbcluster-{os.getuid()}-{secrets.token_hex(6)}"
 
 
-def make(path: Path, directory: str) -> int:
+def make(path: Path, directory: str, spill: str = "") -> int:
     """Make a directory of segments; return a descriptor that, as long as it is open, says that it is in use.
 
     Parameters
@@ -80,6 +96,8 @@ def make(path: Path, directory: str) -> int:
     path : Path
     directory : str
         Where the cluster has its sockets.
+    spill : str
+        Where segments are that had to leave this one; "" for nowhere.
 
     Raises
     ------
@@ -94,7 +112,7 @@ def make(path: Path, directory: str) -> int:
         most = int(limit)
     else:
         most = found.f_bavail * found.f_frsize // 2
-    os.write(fd, json.encode(About(directory, most)))
+    os.write(fd, json.encode(About(directory, most, spill)))
     return fd
 
 
@@ -105,10 +123,11 @@ def remove(path: str) -> None:
 
 def find_abandoned(now: float) -> Iterator[Path]:
     """Find the directories of this user's clusters that ended without removing theirs."""
-    places = {MEMORY, Path(tempfile.gettempdir())}
-    wanted = os.environ.get(PLACE, "")
-    if wanted not in ("", "file", "off"):
-        places.add(Path(wanted))
+    places = {MEMORY, Path(tempfile.gettempdir()), Path("/var/tmp")}  # noqa: S108  # looked at for our own
+    for variable in (PLACE, DISK):
+        wanted = os.environ.get(variable, "")
+        if wanted not in ("", "file", "off"):
+            places.add(Path(wanted))
     for place in sorted(places):
         for path in sorted(place.glob(f"nbcluster-{os.getuid()}-*")) if place.is_dir() else ():
             if path.is_dir() and not path.is_symlink() and _is_abandoned(path, now):

@@ -78,6 +78,10 @@ class Lease:
         self._segment = segment
         self.nbytes = nbytes
 
+    def fileno(self) -> int:
+        """The descriptor of the segment."""
+        return self._segment.fd
+
     def adopt(self) -> None:
         """Note that an engine or the controller may hold the segment by its name when this is gone."""
         self._segment.adopted = True
@@ -149,7 +153,7 @@ class Pool:
         if total < SHARED_FROM:
             return None
         parts = [memoryview(payload), *buffers] if len(payload) >= SHARED_FROM else list(buffers)
-        spans, end = _places(parts)
+        spans, end = spans_of(parts)
         if os.getpid() != self._pid:
             return None
         with self._lock:
@@ -206,12 +210,13 @@ class Pool:
                 return None
         return SegmentRef(segment.name, nonce, ((0, nbytes),), b""), Lease(self, segment, nbytes)
 
-    def trim(self) -> None:
-        """Let go of what was returned beyond the bound, and of all that could not be used again."""
+    def trim(self, keep: int | None = None) -> None:
+        """Let go of what was returned beyond the bound, or `keep` bytes, and of all that could not be used again."""
         if os.getpid() != self._pid:
             return
         with self._lock:
-            surplus = sum(segment.size for segment in list(self.returned)) - self._most_warm
+            surplus = sum(segment.size for segment in list(self.returned))
+            surplus -= self._most_warm if keep is None else keep
             for segment in list(self.returned):
                 if surplus <= 0:
                     return
@@ -357,7 +362,8 @@ def _lock(segment: _Segment) -> bool:
     return True
 
 
-def _places(parts: Sequence[memoryview]) -> tuple[list[tuple[int, int]], int]:
+def spans_of(parts: Sequence[memoryview]) -> tuple[list[tuple[int, int]], int]:
+    """Say where parts lie behind the header of a segment, and where the last one ends."""
     spans = []
     at = 0
     for part in parts:
