@@ -347,6 +347,8 @@ class CallDesk:
                 self.questions.fetched(message, buffers)
             case t.Answered():
                 self.questions.answered(message, buffers)
+            case t.MemoryTold():
+                engine.memory = message
             case t.AgentHello():
                 self._pool.greeted(engine, message)
             case _:

@@ -81,7 +81,7 @@ class Controller:
         )
         self._picture = Picture(config, self._scheduler, self._pool, self._clients, self._calls)
         self._feed = Feed(self._work, self._clients, self._picture)
-        self._listing = Listing(self._scheduler, self._clients, self._cells, self._calls)
+        self._listing = Listing(self._scheduler, self._clients, self._cells, self._calls, self._pool)
         self._idle_timeout = config.idle_timeout
         self._idle_since = self._loop.time()
         self._children: set[asyncio.Task[None]] = set()

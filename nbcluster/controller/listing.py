@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nbcluster.controller.calls import CallDesk
 from nbcluster.controller.cells import CellDesk
 from nbcluster.controller.clients import Clients
+from nbcluster.controller.pool import EnginePool
 from nbcluster.controller.records import record_of
 from nbcluster.core import explain
 from nbcluster.core.model import FINAL, Task, TaskState, title
@@ -26,7 +27,15 @@ LONGEST = 20_000
 class Listing:
     """Every task that has not ended, and every call whose value a key holds."""
 
-    def __init__(self, scheduler: Scheduler, clients: Clients, cells: CellDesk, calls: CallDesk) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        clients: Clients,
+        cells: CellDesk,
+        calls: CallDesk,
+        pool: EnginePool,
+    ) -> None:
+        self._pool = pool
         self._scheduler = scheduler
         self._clients = clients
         self._cells = cells
@@ -70,7 +79,24 @@ class Listing:
 
     def explain(self, name: str) -> str:
         """Say why a task, by its id or key, is where it is."""
-        return explain.explain(self._scheduler, self._scheduler.keys.get(name, TaskId(name)))
+        task = self._scheduler.keys.get(name, TaskId(name))
+        call = self._scheduler.calls.get(task)
+        said = explain.explain(self._scheduler, task)
+        return said if call is None else said + self._why_no_memory(call)
+
+    def _why_no_memory(self, call: Call) -> str:
+        """Say which engines begin no calls for want of memory, of those that a call waits for."""
+        match call.state:
+            case TaskState.RUNNING if not call.begun and call.engine is not None:
+                numbers = [call.engine]
+            case TaskState.READY:
+                numbers = list(call.kind.engines)
+            case _:
+                return ""
+        engines = self._scheduler.engines
+        told = [self._pool.by_incarnation.get(engines[number].incarnation) for number in numbers]
+        notes = [each.memory.note for each in told if each and each.memory and each.memory.paused]
+        return "".join(f"; {note}" for note in notes)
 
     def _meant(self, question: ListTasks) -> Iterator[Task | Call]:
         if question.keyed:

@@ -42,6 +42,7 @@ from nbcluster.protocol.tasks import (
     SPILLED,
     TASKS_URL,
     AgentHello,
+    MemoryTold,
 )
 from nbcluster.protocol.version import PROTOCOL_VERSION
 from nbcluster.transport.addresses import is_private
@@ -110,6 +111,8 @@ class EngineProcess:
     """Whether its agent is there: it has said hello, and its connection has not broken."""
     python: str = ""
     """Version of the Python that runs calls."""
+    memory: MemoryTold | None = None
+    """What its agent said last of its memory."""
     cause: str = ""
     """Why it was ended, where that says more than how."""
     subshells: list[str] = field(default_factory=list)

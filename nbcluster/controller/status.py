@@ -144,6 +144,7 @@ def engine_status(
     silent: float | None,
 ) -> EngineStatus:
     """The public picture of one engine; `silent` is since when it has not answered."""
+    told = process.memory if process is not None else None
     memory: int | None = None
     cpu: float | None = None
     if meter is not None:
@@ -169,6 +170,9 @@ def engine_status(
         can_call=engine.can_call,
         connection_file=str(process.connection_file) if process is not None else "",
         python=process.python if process is not None else "",
+        memory_limit=engine.spec.memory_limit or None,
+        spilled=told.spilled if told is not None else 0,
+        memory_note=told.note if told is not None else "",
         note=engine.note if silent is None else _silence(time.time() - silent),
     )
 

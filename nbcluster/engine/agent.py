@@ -19,12 +19,14 @@ from nbcluster.engine import strays
 from nbcluster.engine.capture import CallOutput
 from nbcluster.engine.context import RunningCall
 from nbcluster.engine.interrupts import Interrupts
+from nbcluster.engine.keeper import Keeper
 from nbcluster.engine.link import TaskLink
 from nbcluster.engine.runner import Runner
 from nbcluster.engine.sharing import Sharing
 from nbcluster.engine.shipping import Shipping
 from nbcluster.engine.store import Buffer, Kept, Store
 from nbcluster.engine.waiting import CallQueue, Waiting, name_of
+from nbcluster.engine.watch import MemoryWatch
 from nbcluster.errors import NBClusterError
 from nbcluster.ids import Incarnation, TaskId
 from nbcluster.payload.sizes import readable
@@ -90,6 +92,8 @@ class Agent(threading.Thread):
         Where large values lie.
     shipping : Shipping
         How they go straight to others and come from them.
+    keeper : Keeper
+        Keeps values within bounds.
     interrupts : Interrupts
         Where interrupts of calls are noted.
     learn : callable
@@ -106,6 +110,7 @@ class Agent(threading.Thread):
         store: Store,
         sharing: Sharing,
         shipping: Shipping,
+        keeper: Keeper,
         interrupts: Interrupts,
         learn: Callable[[dict[str, bytes], Sequence[str]], None],
         answer: Callable[[Ask, Callable[[Answered], None]], None],
@@ -118,6 +123,8 @@ class Agent(threading.Thread):
         self._store = store
         self._sharing = sharing
         self._shipping = shipping
+        self._watch = MemoryWatch(keeper, queue, lambda: self.runner.wake())
+        keeper.on_relief = self._look_again
         self._interrupts = interrupts
         self._learn = learn
         self._answer = answer
@@ -146,6 +153,8 @@ class Agent(threading.Thread):
             rides = result.payload if result.outcome.home else None
             value = self._store.get(result.task) if rides is None else Kept(rides)
         self._queue.ended(call.name, value)
+        if self._watch.is_waiting:
+            self._look_again()
 
     def send_results(self) -> None:
         """Send the results that were taken, then what cannot run for want of them. Any thread may ask."""
@@ -210,7 +219,7 @@ class Agent(threading.Thread):
 
     def _patience(self) -> float | None:
         call = self.runner.running
-        if self._late or self._link.is_stuck:
+        if self._late or self._link.is_stuck or self._watch.is_waiting:
             return LONG
         if call is not None:
             told = call is self._told_begun and not self._stop.is_due
@@ -234,6 +243,8 @@ class Agent(threading.Thread):
             case DropValues(tasks):
                 self._store.drop(tasks)
                 self._sharing.trim()
+                if self._watch.has_told:
+                    self._watch.hurry()
             case SendValue():
                 self._send_value(message)
             case TakeValue(offer=offer) if offer is not None:
@@ -322,9 +333,24 @@ class Agent(threading.Thread):
 
     # -- looking at what runs ----------------------------------------------------------------
 
+    def _look_again(self) -> None:
+        """Look at the memory at once. Any thread may ask."""
+        self._watch.hurry()
+        self._link.wake()
+
+    def _look_at_memory(self, now: float) -> None:
+        busy = self._interrupts.running is not None and self._level < 0
+        news, ends = self._watch.look(now, busy=busy)
+        if ends:
+            self._results.extend(ends)
+            self.send_results()
+        if news is not None:
+            self._link.send(news)
+
     def _look(self) -> None:
         self.send_results()
         now = time.monotonic()
+        self._look_at_memory(now)
         call = self.runner.running
         if call is not None:
             if call is not self._told_begun and time.perf_counter() - call.clock >= LONG:

@@ -69,6 +69,7 @@ def start(kernel: Any) -> Agent | None:
         store,
         sharing,
         Shipping.from_environment(store, sharing, complain),
+        keeper,
         shell.interrupts,
         functions.learn,
         answers.take,

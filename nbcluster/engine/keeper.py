@@ -185,7 +185,7 @@ class Keeper:
         self._last, self._since = Use(used, self._meter.available()), 0
         return self._last
 
-    def look(self, now: float) -> Held:
+    def look(self) -> Held:
         """Measure, have values go to disk if they should, and return how it stands."""
         use = self.measure()
         relief = pressure.wants_relief(use, self.limits)

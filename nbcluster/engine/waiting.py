@@ -91,6 +91,8 @@ class CallQueue:
         self._calls: OrderedDict[str, Waiting] = OrderedDict()
         self._coming: dict[str, _Coming] = {}
         self._lock = threading.Lock()
+        self.paused = False
+        """Whether no call begins but nbcluster's own, such as those that delete variables."""
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -177,7 +179,7 @@ class CallQueue:
             if not self._calls:
                 return None
             name, call = self._calls.popitem(last=False)
-            if call.lacks:
+            if call.lacks or (self.paused and not call.options.quiet):
                 self._calls[name] = call
                 self._calls.move_to_end(name, last=False)
                 return None
@@ -207,7 +209,7 @@ class CallQueue:
         with self._lock:
             for name in reversed(self._calls):
                 call = self._calls[name]
-                if call.options.level > level and not call.lacks:
+                if call.options.level > level and not call.lacks and not self.paused:
                     del self._calls[name]
                     self._open.add(name)
                     self._begin(name)
@@ -217,7 +219,18 @@ class CallQueue:
     def is_ready(self) -> bool:
         """Whether `take` would begin a call."""
         with self._lock:
-            return bool(self._calls) and not next(iter(self._calls.values())).lacks
+            return bool(self._calls) and not self.paused and not next(iter(self._calls.values())).lacks
+
+    def stalled(self) -> list[CallRef]:
+        """Return the calls that do not begin because none may, and would otherwise."""
+        if not self.paused:
+            return []
+        with self._lock:
+            return [
+                CallRef(call.order.task, call.order.attempt)
+                for call in self._calls.values()
+                if not call.lacks and not call.options.quiet
+            ]
 
     def inputs_of(self, call: Waiting) -> dict[str, Kept | str]:
         """Return the values that came for a call that was taken, and need not be kept for it any more."""

@@ -50,6 +50,12 @@ class EngineStatus(Struct, frozen=True):
     connection_file: str = ""
     python: str = ""
     """Version of the Python that runs calls there; "" for an engine that takes none."""
+    memory_limit: int | None = None
+    """Bytes of memory that it may use; None where no limit was given, and it has its share of the host's."""
+    spilled: int = 0
+    """Bytes of results that it keeps on disk."""
+    memory_note: str = ""
+    """What it does for want of memory, and what to do about that; "" when it has enough."""
     note: str = ""
     """Why it is in this state, where that needs a sentence (the stderr of a failed start)."""
 
@@ -57,6 +63,7 @@ class EngineStatus(Struct, frozen=True):
         tags = f", tags {', '.join(self.tags)}" if self.tags else ""
         running = f", runs {self.running!r}" if self.running is not None else ""
         note = f": {self.note.splitlines()[0]}" if self.note else ""
+        note += f"; {self.memory_note}" if self.memory_note else ""
         where = f"{self.kernel} on {self.host}, process {self.pid}"
         return f"<engine {self.number}: {self.state}, {where}{tags}{running}{note}>"
 

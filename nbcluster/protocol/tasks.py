@@ -236,6 +236,22 @@ class Lends(Struct, frozen=True, tag=True):
     level: int
 
 
+class MemoryTold(Struct, frozen=True, tag=True):
+    """How it stands with the memory of an engine that has had to do something about it. Bytes."""
+
+    limit: int
+    """0 for none."""
+    used: int
+    kept: int
+    """Of results in memory."""
+    spilled: int
+    """Of results on disk."""
+    note: str = ""
+    """What a user should know."""
+    paused: bool = False
+    """Whether no further call begins."""
+
+
 class Printed(Struct, frozen=True, tag=True):
     """Output of a call that still runs; what is sent here is not in its CallResult."""
 
@@ -261,7 +277,17 @@ class Answered(Struct, frozen=True, tag=True):
 
 
 FromEngine = (
-    AgentHello | Begun | CallsReturned | GaveBack | Lends | SendMe | ValueSent | Printed | Reported | Answered
+    AgentHello
+    | Begun
+    | CallsReturned
+    | GaveBack
+    | Lends
+    | SendMe
+    | ValueSent
+    | Printed
+    | Reported
+    | Answered
+    | MemoryTold
 )
 
 

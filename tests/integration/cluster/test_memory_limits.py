@@ -162,3 +162,32 @@ def test_results_that_outgrow_memory_and_disk_fail_and_the_rest_is_kept(
         while (again := cluster.submit(make, 5)).exception(60) is not None:
             assert time.monotonic() < time_limit, again.exception()
         assert (again.result() == 5).all(), "and has room again"
+
+
+def test_an_engine_that_is_full_of_variables_begins_no_calls_and_says_why(world: World) -> None:
+    with Cluster(1, memory_limit="200MB") as cluster:
+        cluster[0].execute("big = bytearray(b'1') * 300_000_000", check=True)
+        cluster.submit(pow, 2, 3).exception(60)  # by its end at the latest it is looked at
+        wait_until(lambda: cluster.engines[0].memory_note, 10, "the engine to say so")
+        status = cluster.engines[0]
+        assert status.memory_limit == LIMIT
+        assert "engine 0 uses" in status.memory_note
+        assert "it begins no further calls until some is free" in repr(status)
+
+        future = cluster.submit(pow, 2, 4)
+        wait_until(lambda: "it begins no further calls" in future.explain(), 4, "the reason")
+        error = future.exception(30)
+        assert isinstance(error, OutOfMemory)
+        assert "it was not begun within 5 s: engine 0 uses" in str(error)
+
+        future = cluster.submit(pow, 2, 5)
+        del cluster[0]["big"]
+        assert future.result(30) == 32, "calls go on when there is memory again"
+        wait_until(lambda: not cluster.engines[0].memory_note, 10, "nothing to be said")
+
+
+def test_a_memory_error_of_a_call_is_its_own() -> None:
+    with Cluster(1, memory_limit="200MB") as cluster:
+        error = cluster.submit(bytearray, 1 << 60).exception(60)
+        assert type(error) is MemoryError
+        assert cluster.submit(sum, [1, 2]).result(60) == 3

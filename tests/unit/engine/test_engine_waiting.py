@@ -206,3 +206,19 @@ def test_calls_whose_input_is_lost_are_given_back_with_what_was_sent_ahead_of_th
     queue.came("x", Kept(b"1"))
     queue.lost("x")
     assert taken(queue) == ["a/2"]
+
+
+def test_while_memory_is_short_only_calls_of_our_own_begin() -> None:
+    queue = CallQueue(lambda name: None)
+    quiet = Waiting(CallOrder("q", 1, 0, "f"), RunOptions(quiet=True), ())
+    queue.add([quiet, waiting("a"), waiting("b", Input("x"))])
+    queue.paused = True
+    assert queue.take() is quiet
+    assert queue.take() is None
+    assert not queue.is_ready()
+    assert queue.take_deeper(-1) is None
+    assert queue.stalled() == [CallRef("a", 1)], "the other has not what it needs"
+
+    queue.paused = False
+    assert queue.stalled() == []
+    assert taken(queue) == ["a/1"]

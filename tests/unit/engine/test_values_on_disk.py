@@ -230,7 +230,7 @@ def test_what_a_full_disk_refuses_stays_in_memory_and_is_said(place: Place) -> N
     assert place.on_disk() == [], "nothing is left of the attempt"
     assert all(np.array_equal(place.value(str(number)), array(number)) for number in range(8))
 
-    held = keeper.look(0.0)
+    held = keeper.look()
     assert (held.kept >> 20, held.spilled, held.paused) == (64, 0, False)
     assert "engine 7 uses 84" in held.note
     assert os.strerror(errno.EFBIG) in held.note
@@ -249,7 +249,7 @@ def test_a_disk_that_is_nearly_full_is_left_to_others(place: Place, monkeypatch:
 
     assert keeper.relieve() == 0
     assert (Where.DISK in place.places(), place.on_disk()) == (False, [])
-    assert os.strerror(errno.ENOSPC) in keeper.look(0.0).note
+    assert os.strerror(errno.ENOSPC) in keeper.look().note
 
 
 def test_a_result_that_fits_nowhere_is_an_error_and_the_rest_is_kept(place: Place) -> None:
@@ -286,9 +286,9 @@ def test_memory_is_freed_on_a_thread_of_its_own(place: Place) -> None:
     for number in range(8):
         keeper.keep(str(number), dump_value(array(number)))
     place.uses(19 * MIB)
-    assert keeper.look(0.0).note
+    assert keeper.look().note
     assert freed.wait(10)
-    held = keeper.look(1.0)
+    held = keeper.look()
 
     assert held.used <= 60 * MIB
     assert held.spilled >> 20 == 24
