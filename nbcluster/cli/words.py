@@ -54,6 +54,7 @@ def status_words(status: ClusterStatus, now: float) -> str:
     ]
     if status.engines:
         lines.append(engines_table(status.engines, now))
+        lines += [engine.memory_note for engine in status.engines if engine.memory_note]
     return "\n".join(lines)
 
 

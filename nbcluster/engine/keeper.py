@@ -196,7 +196,7 @@ class Keeper:
             self.limits.limit,
             use.used,
             self._store.bytes_in(Where.HERE, Where.SEGMENT, Where.ADOPTED),
-            self._store.bytes_in(Where.DISK),
+            self._store.on_disk,
             self._note(use, paused=paused) if relief or paused else "",
             paused,
         )
@@ -265,18 +265,16 @@ class Keeper:
         now : float
             Seconds on a clock that goes on; a warning is given again after some time.
         """
-        use = self._guess()
-        spilled = self._store.bytes_in(Where.DISK)
-        if not spilled and not self._refused and not pressure.wants_relief(use, self.limits):
+        if not self._refused and not self._store.on_disk:
             return ""
-        kind = "refused" if self._refused else "spilled" if spilled else ""
-        if not kind or now - self._told.get(kind, -AGAIN) < AGAIN:
+        kind = "refused" if self._refused else "spilled"
+        if now - self._told.get(kind, -AGAIN) < AGAIN:
             return ""
         self._told[kind] = now
-        return f"nbcluster: {self._note(use, paused=False)}\n"
+        return f"nbcluster: {self._note(self._guess(), paused=False)}\n"
 
     def _note(self, use: Use, *, paused: bool) -> str:
-        spilled = self._store.bytes_in(Where.DISK)
+        spilled = self._store.on_disk
         text = f"{self._who} uses {self._of_what(use)}"
         if spilled:
             text += f"; results of {readable(spilled)} that were not used lately lie on disk"

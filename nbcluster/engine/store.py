@@ -67,6 +67,11 @@ class Store:
         """Bytes of all values."""
         return sum(self._nbytes.values())
 
+    @property
+    def on_disk(self) -> int:
+        """Bytes of the values on disk."""
+        return self._nbytes[Where.DISK]
+
     def bytes_in(self, *places: Where) -> int:
         """Bytes of the values that are in one of these places."""
         return sum(self._nbytes[place] for place in places)

@@ -55,7 +55,8 @@ def status_text(status: ClusterStatus, now: float) -> str:
     rows = [("engine", "state", "kernel", "tags", "runs", "since", "note")]
     rows += [_engine_row(engine, now) for engine in status.engines]
     kept = [column for column in range(len(rows[0])) if column < 3 or any(row[column] for row in rows[1:])]
-    return f"{head}\n{table([[row[column] for column in kept] for row in rows])}"
+    notes = "".join(f"\n{engine.memory_note}" for engine in status.engines if engine.memory_note)
+    return f"{head}\n{table([[row[column] for column in kept] for row in rows])}{notes}"
 
 
 def _engine_row(engine: EngineStatus, now: float) -> tuple[str, str, str, str, str, str, str]:
