@@ -57,7 +57,7 @@ def clean_all() -> list[str]:
     for directory in sorted(parent.iterdir()) if parent.is_dir() else ():
         if directory.is_dir() and directory not in living and not _is_fresh(directory):
             done += _clean_directory(directory)
-    done += [f"removed the shared values {path}" for path in shareddirs.remove_abandoned(time.time())]
+    done += [f"removed the shared memory {path}" for path in shareddirs.remove_abandoned(time.time())]
     return done
 
 
@@ -65,9 +65,9 @@ def clean_cluster(path: Path) -> list[str]:
     """Remove what one dead cluster left, by its connection file."""
     file = read_connection_file(path)
     done = _clean_directory(Path(file.directory))
-    for shared in filter(None, (file.shared, file.spill)):
-        if file.is_here() and shareddirs.remove_if_abandoned(Path(shared), time.time()):
-            done.append(f"removed the shared values {shared}")
+    for what, shared in (("shared memory", file.shared), ("values on disk", file.spill)):
+        if shared and file.is_here() and shareddirs.remove_if_abandoned(Path(shared), time.time()):
+            done.append(f"removed the {what} {shared}")
     lock = path.with_suffix(".lock")
     with _unheld(lock) as is_unheld:
         if not is_unheld:

@@ -344,6 +344,7 @@ class Agent(threading.Thread):
         if ends:
             self._results.extend(ends)
             self.send_results()
+            self.runner.wake()  # what stood behind them may be a call of our own
         if news is not None:
             self._link.send(news)
 

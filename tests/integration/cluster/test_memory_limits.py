@@ -180,9 +180,10 @@ def test_an_engine_that_is_full_of_variables_begins_no_calls_and_says_why(world:
         assert isinstance(error, OutOfMemory)
         assert "it was not begun within 5 s: engine 0 uses" in str(error)
 
-        future = cluster.submit(pow, 2, 5)
-        del cluster[0]["big"]
-        assert future.result(30) == 32, "calls go on when there is memory again"
+        stalled = cluster.submit(pow, 2, 5)
+        del cluster[0]["big"]  # behind it
+        assert isinstance(stalled.exception(30), OutOfMemory)
+        wait_until(lambda: cluster.submit(pow, 2, 5).exception(30) is None, 10, "calls to go on")
         wait_until(lambda: not cluster.engines[0].memory_note, 10, "nothing to be said")
 
 
