@@ -88,7 +88,7 @@ def start_cluster(
             **recipe_limit,
         },
         "cleanup": [str(file)],
-        "shared": [path for path in (shared, spill) if path],
+        "directories": [path for path in (shared, spill) if path],
         "lock": str(file.with_suffix(".lock")),
     }
     env = {variable: value for variable, value in os.environ.items() if variable != "JPY_PARENT_PID"}
@@ -109,7 +109,7 @@ def start_cluster(
         process.terminate()
         _reap_later(process)
         shutil.rmtree(directory, ignore_errors=True)
-        for path in config["shared"]:
+        for path in config["directories"]:
             shareddirs.remove(path)
         raise
     finally:

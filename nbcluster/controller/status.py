@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Mapping
 
 import psutil
 
@@ -20,7 +21,12 @@ from nbcluster.core.summary import EngineNow
 from nbcluster.ids import ClientId, EngineNumber, Incarnation
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.messages import EngineStatus
+from nbcluster.transport import segments
+from nbcluster.transport.filling import is_in_memory
 from nbcluster.version import __version__
+
+Shares = Mapping[str, int]
+"""Bytes of shared memory by what begins the names of an owner's segments."""
 
 
 class Picture:
@@ -47,7 +53,8 @@ class Picture:
     def cluster(self, idle_timeout: float | None, *, usage: bool) -> m.ClusterStatus:
         """The cluster as a whole; `usage` also measures its engines."""
         self._silence.look()
-        engines = tuple(self._engine(number, usage=usage) for number in sorted(self._scheduler.engines))
+        shares = self._shares(usage=usage)
+        engines = tuple(self._engine(number, shares) for number in sorted(self._scheduler.engines))
         processes = [process.pid for process in self._pool.by_incarnation.values() if process.pid]
         self._meters = {pid: meter for pid, meter in self._meters.items() if pid in processes}
         return m.ClusterStatus(
@@ -68,17 +75,18 @@ class Picture:
 
     def loads(self, client: ClientId, *, usage: bool) -> list[EngineNow]:
         """What every engine is at, for a client that watches; `usage` also measures them."""
-        return [
-            self._load(engine, client, usage=usage) for _, engine in sorted(self._scheduler.engines.items())
-        ]
+        shares = self._shares(usage=usage)
+        return [self._load(engine, client, shares) for _, engine in sorted(self._scheduler.engines.items())]
 
-    def _load(self, engine: Engine, client: ClientId, *, usage: bool) -> EngineNow:
+    def _shares(self, *, usage: bool) -> Shares | None:
+        if not usage:
+            return None
+        shared = self._config.shared
+        return segments.sizes(shared) if shared and is_in_memory(shared) else {}
+
+    def _load(self, engine: Engine, client: ClientId, shares: Shares | None) -> EngineNow:
         process = self._pool.by_incarnation.get(engine.incarnation)
-        memory, cpu = 0, 0.0
-        meter = self.meter(process) if usage else None
-        if meter is not None:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                memory, cpu = meter.memory_info().rss, meter.cpu_percent()
+        memory, cpu = self._usage(engine, process, shares) or (0, 0.0)
         task = self._scheduler.tasks.get(engine.running) if engine.running is not None else None
         call = None
         if task is None:
@@ -101,14 +109,31 @@ class Picture:
         news = (life, engine.incarnation, engine.note)
         if self._shown.get(number) != news:
             self._shown[number] = news
-            self._clients.tell_all(m.EngineChanged(self._engine(number, usage=False)))
+            self._clients.tell_all(m.EngineChanged(self._engine(number, None)))
 
-    def _engine(self, number: EngineNumber, *, usage: bool) -> m.EngineStatus:
+    def _engine(self, number: EngineNumber, shares: Shares | None) -> m.EngineStatus:
         engine = self._scheduler.engines[number]
         process = self._pool.by_incarnation.get(engine.incarnation)
-        meter = self.meter(process) if usage else None
         silent = self._silence.since(process) if process is not None else None
-        return engine_status(engine, process, *self._running(engine, process), meter, silent)
+        usage = self._usage(engine, process, shares)
+        return engine_status(engine, process, *self._running(engine, process), usage, silent)
+
+    def _usage(
+        self, engine: Engine, process: EngineProcess | None, shares: Shares | None
+    ) -> tuple[int, float] | None:
+        """Bytes of memory that it holds and percent of CPU; None when they are not asked for, or cannot be had.
+
+        What it has mapped is not its own: neither files, nor values of others. What it has filled of shared memory
+        counts once, mapped or not.
+        """
+        meter = self._meter(process) if shares is not None else None
+        if meter is None or shares is None:
+            return None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found = meter.memory_info()
+            own = found.rss - getattr(found, "shared", 0)  # only Linux tells
+            return own + shares.get(segments.engine_owner(engine.incarnation), 0), meter.cpu_percent()
+        return None
 
     def _running(self, engine: Engine, process: EngineProcess | None) -> tuple[str | None, float | None]:
         """What it runs now, and since when: a cell, or the first of the calls that it was sent."""
@@ -121,7 +146,7 @@ class Picture:
         kept = self._calls.kept(call.id)
         return call.title, (kept.started or None) if kept is not None else None
 
-    def meter(self, process: EngineProcess | None) -> psutil.Process | None:
+    def _meter(self, process: EngineProcess | None) -> psutil.Process | None:
         """What measures an engine; None where it has no process that can be measured."""
         pid = process.pid if process is not None else None
         if not pid:
@@ -140,16 +165,12 @@ def engine_status(
     process: EngineProcess | None,
     running: str | None,
     since: float | None,
-    meter: psutil.Process | None,
+    usage: tuple[int, float] | None,
     silent: float | None,
 ) -> EngineStatus:
     """The public picture of one engine; `silent` is since when it has not answered."""
     told = process.memory if process is not None else None
-    memory: int | None = None
-    cpu: float | None = None
-    if meter is not None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            memory, cpu = meter.memory_info().rss, meter.cpu_percent()
+    memory, cpu = usage or (None, None)
     return EngineStatus(
         number=engine.number,
         incarnation=engine.incarnation,

@@ -35,6 +35,7 @@ class OnDisk:
     def __init__(self, directory: SpillDirectory, name: str) -> None:
         self._directory = directory
         self._name = name
+        self._pid = os.getpid()
         self.open = Hold(directory.create(name))
         self._hold: Hold | None = None
 
@@ -64,6 +65,8 @@ class OnDisk:
     def __del__(self) -> None:
         # At the end of the interpreter nothing is certain; the controller removes what is left.
         with suppress(Exception):
+            if os.getpid() != self._pid:
+                return  # a child that was forked has it, too; the file is not its own
             if self._hold is not None:
                 fcntl.flock(self._hold.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._directory.unlink(self._name)

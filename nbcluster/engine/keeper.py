@@ -20,7 +20,7 @@ from nbcluster.engine.disk import Disk
 from nbcluster.engine.meters import Meter
 from nbcluster.engine.pressure import Limits, Use
 from nbcluster.engine.sharing import Sharing
-from nbcluster.engine.store import Kept, Store, Where
+from nbcluster.engine.store import IN_MEMORY, Kept, Store, Where
 from nbcluster.errors import NBClusterError
 from nbcluster.payload.sizes import readable
 from nbcluster.payload.values import Dumped
@@ -188,6 +188,9 @@ class Keeper:
     def look(self) -> Held:
         """Measure, have values go to disk if they should, and return how it stands."""
         use = self.measure()
+        if not pressure.may_begin(use, self.limits):
+            self._sharing.relieve()  # for want of what nobody uses no call should wait
+            use = self.measure()
         relief = pressure.wants_relief(use, self.limits)
         if relief:
             self.relieve_soon()
@@ -195,7 +198,7 @@ class Keeper:
         return Held(
             self.limits.limit,
             use.used,
-            self._store.bytes_in(Where.HERE, Where.SEGMENT, Where.ADOPTED),
+            self._store.bytes_in(*IN_MEMORY),
             self._store.on_disk,
             self._note(use, paused=paused) if relief or paused else "",
             paused,
@@ -235,7 +238,7 @@ class Keeper:
 
     def _move(self, task: str) -> bool:
         kept = self._store.peek(task)
-        if kept is None or kept.where is Where.DISK or self._disk is None:
+        if kept is None or kept.where not in IN_MEMORY or self._disk is None:
             return False
         now = time.monotonic()
         if now - self._refused_at < RETRY:
@@ -285,7 +288,7 @@ class Keeper:
         return f"{text}. {self._advice()}"
 
     def _of_what(self, use: Use) -> str:
-        kept = self._store.bytes_in(Where.HERE, Where.SEGMENT, Where.ADOPTED)
+        kept = self._store.bytes_in(*IN_MEMORY)
         limit = f" of the {readable(self.limits.limit)} it may" if self.limits.limit else ""
         held = f", {readable(kept)} of it for results" if kept else ""
         free = ""

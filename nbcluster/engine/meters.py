@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,21 +53,21 @@ class Meter:
 class _Group:
     """A control group with a limit."""
 
-    def __init__(self, directory: Path, limit: int, usage: str, inactive: str) -> None:
+    def __init__(self, directory: Path, limit: int, usage: str, given_back: Sequence[str]) -> None:
         self.limit = limit
         self._usage = directory / usage
         self._stat = directory / "memory.stat"
-        self._inactive = inactive
+        self._given_back = given_back
 
     def left(self) -> int:
-        """Bytes up to the limit; pages of files that nobody uses now are given back when they are needed."""
+        """Bytes up to the limit; what only caches files is given back when it is needed, as MemAvailable counts it."""
         used = _number(self._usage)
         if used is None:
             return self.limit
         with suppress(OSError, ValueError):
             for line in self._stat.read_text().splitlines():
                 name, _, value = line.partition(" ")
-                if name == self._inactive:
+                if name in self._given_back:
                     used -= int(value)
         return max(0, self.limit - used)
 
@@ -82,17 +82,19 @@ def _limited_groups(cgroups: Path, membership: Path) -> Iterator[_Group]:
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if number == "0" and not controllers:
-            top, names = cgroups, ("memory.max", "memory.current", "inactive_file")
+            top, names = cgroups, ("memory.max", "memory.current")
+            given_back: tuple[str, ...] = ("inactive_file", "active_file", "slab_reclaimable")
         elif "memory" in controllers.split(","):
             top = cgroups / "memory"
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            given_back = ("total_inactive_file", "total_active_file")
         else:
             continue
         at = top / path.lstrip("/")
         while True:
             limit = _number(at / names[0])
             if limit is not None and limit < _UNLIMITED:
-                yield _Group(at, limit, names[1], names[2])
+                yield _Group(at, limit, names[1], given_back)
             if at == top or top not in at.parents:
                 break
             at = at.parent

@@ -10,6 +10,7 @@ from nbcluster.errors import NBClusterError, ValueReleased
 from nbcluster.payload.envelopes import reference_in
 from nbcluster.payload.values import Dumped
 from nbcluster.protocol.tasks import SEGMENTS
+from nbcluster.transport.filling import is_in_memory
 from nbcluster.transport.segments import NothingShared, SharedDirectory, engine_owner
 from nbcluster.transport.sharedmem import Pool
 
@@ -27,6 +28,7 @@ class Sharing:
     def __init__(self, directory: SharedDirectory | None = None, owner: str = "") -> None:
         self._directory = directory
         self._pool = Pool(directory, owner) if directory is not None else None
+        self._is_in_memory = directory is not None and is_in_memory(directory.path)
         self.opened = (directory or NothingShared()).opened
 
     def look_on(self, disk: SharedDirectory | None) -> None:
@@ -38,8 +40,8 @@ class Sharing:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the shared memory that this engine has filled, or keeps to fill it again."""
-        return self._pool.nbytes if self._pool is not None else 0
+        """Bytes of memory that this engine has filled and shares, or keeps to fill again; files on a disk are none."""
+        return self._pool.nbytes if self._pool is not None and self._is_in_memory else 0
 
     @classmethod
     def from_environment(cls, incarnation: int, complain: Callable[[str], None]) -> Sharing:
@@ -75,7 +77,7 @@ class Sharing:
             shared = self._pool.share(dumped.payload, [buffer.raw() for buffer in dumped.buffers])
             if shared is not None:
                 envelope, lease = shared
-                return Kept(envelope, lease=lease, shared=lease.nbytes, where=Where.SEGMENT)
+                return Kept(envelope, lease=lease, shared=lease.nbytes, where=self._where(Where.SEGMENT))
         return Kept(dumped.payload, tuple(bytes(buffer.raw()) for buffer in dumped.buffers))
 
     def adopt(self, payload: bytes) -> Kept:
@@ -90,7 +92,10 @@ class Sharing:
         if reference is None or self._directory is None:
             return Kept(payload)
         hold = self._directory.hold(reference)
-        return Kept(payload, lease=hold, shared=reference.nbytes, where=Where.ADOPTED)
+        return Kept(payload, lease=hold, shared=reference.nbytes, where=self._where(Where.ADOPTED))
+
+    def _where(self, shared: Where) -> Where:
+        return shared if self._is_in_memory else Where.FILE
 
     def hold(self, payload: bytes) -> Kept | None:
         """Return the value that an envelope means, held; None when it means nothing here, or nothing any more."""

@@ -23,7 +23,11 @@ class Where(Enum):
     HERE = "in this process"
     SEGMENT = "in shared memory that this engine has filled"
     ADOPTED = "in shared memory that a client has filled"
-    DISK = "in a file on disk"
+    FILE = "in a file of what is shared, where there is no memory to share"
+    DISK = "in a file on disk, for want of memory"
+
+
+IN_MEMORY = (Where.HERE, Where.SEGMENT, Where.ADOPTED)
 
 
 class Kept(Struct, frozen=True):
@@ -106,11 +110,9 @@ class Store:
     # -- for who moves values to disk ----------------------------------------------------------
 
     def in_memory(self) -> list[tuple[str, int]]:
-        """Return the values that are not on disk and their bytes, the least recently used first."""
+        """Return the values that take memory and their bytes, the least recently used first."""
         with self._lock:
-            return [
-                (task, value.nbytes) for task, value in self._kept.items() if value.where is not Where.DISK
-            ]
+            return [(task, value.nbytes) for task, value in self._kept.items() if value.where in IN_MEMORY]
 
     def peek(self, task: str) -> Kept | None:
         """Return a value without using it; None when it is not here."""

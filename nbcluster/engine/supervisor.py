@@ -1,9 +1,9 @@
 """The parent of a cluster's processes on one host: starts, signals, reaps and reports. Decides nothing.
 
 Run as `python -m nbcluster.engine.supervisor` with one line of JSON on stdin: {"name", "directory",
-"controller": "module:function", "options", "cleanup", "shared", "lock"}. It forks the controller, warms itself up, and
-then starts what the controller asks for over a socket (see protocol.supervision). It has one thread,
-no event loop and no zmq context, since engines are forked from it. When the controller ends,
+"controller": "module:function", "options", "cleanup", "directories", "lock"}. It forks the controller, warms itself
+up, and then starts what the controller asks for over a socket (see protocol.supervision). It has one thread, no event
+loop and no zmq context, since engines are forked from it. When the controller ends,
 every process ends, and the directories and the files in "cleanup" are removed; the latter only while the
 file "lock", where one is named, can be locked: else another cluster has them by now.
 """
@@ -283,7 +283,7 @@ def supervise(config: dict[str, Any], ready: BinaryIO) -> int:
             ready.flush()
     if supervisor is not None:
         supervisor.end_children()
-    for path in config.get("shared", ()):
+    for path in config.get("directories", ()):
         shutil.rmtree(path, ignore_errors=True)
     remove_traces(config["directory"], config.get("cleanup", ()), config.get("lock"))
     return code

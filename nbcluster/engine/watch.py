@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from nbcluster.engine.keeper import Held, Keeper
 from nbcluster.engine.waiting import CallQueue
 from nbcluster.protocol.outcomes import Rejected
-from nbcluster.protocol.tasks import CallResult, MemoryTold
+from nbcluster.protocol.tasks import CallRef, CallResult, MemoryTold
 
 EVERY = 0.2
 """Seconds between two looks while anything happens."""
@@ -40,8 +40,8 @@ class MemoryWatch:
         self._go_on = go_on
         self._looked = self._told_at = -EVERY
         self._told: Held | None = None
-        self._stalled: float | None = None
-        """Since when calls wait for memory."""
+        self._stalled: dict[CallRef, float] = {}
+        """The calls that wait for memory, and since when."""
 
     @property
     def is_waiting(self) -> bool:
@@ -74,25 +74,16 @@ class MemoryWatch:
         was_paused, self._queue.paused = self._queue.paused, held.paused
         if was_paused and not held.paused:
             self._go_on()
-        return self._news(held, now), () if self._is_hopeful(busy) else self._fail_stalled(held, now)
+        return self._news(held, now), self._fail_stalled(held, now, busy=busy)
 
-    def _is_hopeful(self, busy: bool) -> bool:
-        if busy:
-            self._stalled = None
-        return busy
-
-    def _fail_stalled(self, held: Held, now: float) -> Sequence[CallResult]:
-        refs = self._queue.stalled()
-        if not refs:
-            self._stalled = None
+    def _fail_stalled(self, held: Held, now: float, *, busy: bool) -> Sequence[CallResult]:
+        stalled = () if busy else self._queue.stalled()
+        self._stalled = {ref: self._stalled.get(ref, now) for ref in stalled}
+        late = [ref for ref, since in self._stalled.items() if now - since >= PATIENCE]
+        if not late:
             return ()
-        if self._stalled is None:
-            self._stalled = now
-        if now - self._stalled < PATIENCE:
-            return ()
-        self._stalled = None
         why = Rejected("OutOfMemory", f"it was not begun within {PATIENCE:g} s: {held.note}")
-        return [CallResult(ref.task, ref.attempt, why) for ref in self._queue.withdraw(refs)]
+        return [CallResult(ref.task, ref.attempt, why) for ref in self._queue.withdraw(late)]
 
     def _news(self, held: Held, now: float) -> MemoryTold | None:
         told = self._told

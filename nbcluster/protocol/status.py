@@ -39,6 +39,7 @@ class EngineStatus(Struct, frozen=True):
     tags: tuple[str, ...] = ()
     resources: dict[str, float] = {}
     memory: int | None = None
+    """Bytes that it holds: its own, and what it has filled of shared memory; no files, and nothing of others."""
     cpu: float | None = None
     running: str | None = None
     """What it runs now: the first line of the cell, or the label of the call."""

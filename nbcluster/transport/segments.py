@@ -14,6 +14,7 @@ import os
 import re
 import resource
 import stat
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -89,9 +90,8 @@ class SharedDirectory:
             about = json.decode((Path(path) / ABOUT).read_bytes(), type=About)
             self.limit = about.limit
             if about.spill:
-                with suppress(
-                    OSError, NBClusterError
-                ):  # of another host, or gone: nothing can be there for us
+                # Of another host, or gone: nothing can be there for us.
+                with suppress(OSError, NBClusterError):
                     self.spilled = SpillDirectory(about.spill)
         except (OSError, DecodeError, ValidationError) as error:
             os.close(self._fd)
@@ -109,12 +109,7 @@ class SharedDirectory:
     @property
     def used(self) -> int:
         """Bytes that all segments take."""
-        total = 0
-        with suppress(FileNotFoundError), os.scandir(self.path) as entries:
-            for entry in entries:
-                with suppress(FileNotFoundError):
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-        return total
+        return sizes(self.path).total()
 
     def create(self, name: str) -> int:
         """Make an empty segment; return its descriptor."""
@@ -317,6 +312,17 @@ class NothingShared:
                 "a value came as a reference to shared memory, and this process shares none with the cluster"
             )
         return payload, buffers
+
+
+def sizes(path: str) -> Counter[str]:
+    """Return the bytes of segments by their owners."""
+    found: Counter[str] = Counter()
+    with suppress(FileNotFoundError), os.scandir(path) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                owner = entry.name.partition("-")[0]
+                found[owner] += entry.stat(follow_symlinks=False).st_blocks * 512
+    return found
 
 
 def sweep(path: str, is_alive: Sequence[str] | set[str]) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from msgspec import DecodeError, ValidationError, json
 
+from nbcluster.errors import UsageError
 from nbcluster.transport.filling import is_in_memory
 from nbcluster.transport.segments import ABOUT, About
 
@@ -47,7 +48,7 @@ def choose_place() -> tuple[Path | None, str]:
         return Path(tempfile.gettempdir()), ""
     place = Path(wanted) if wanted else MEMORY
     instead = "values are shared through files in the temporary directory, which is slower"
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+    if not _is_writable(place):
         return Path(tempfile.gettempdir()), f"{place} is missing or cannot be written to: {instead}"
     try:
         size = _size_of(place)
@@ -62,14 +63,31 @@ def choose_place() -> tuple[Path | None, str]:
 
 
 def choose_disk() -> Path | None:
-    """Return the directory below which values are written that do not fit into memory; None for nowhere."""
+    """Return the directory below which values are written that do not fit into memory; None for nowhere.
+
+    Raises
+    ------
+    UsageError
+        When the environment names one in which nothing can be written.
+    """
     wanted = os.environ.get(DISK, "")
+    if wanted == "off":
+        return None
     if wanted:
-        return None if wanted == "off" else Path(wanted)
+        if not _is_writable(Path(wanted)):
+            raise UsageError(
+                f"{DISK} is {wanted!r}, which is no directory that can be written to: make it, name another one, or "
+                f"set it to 'off' to keep all values in memory"
+            )
+        return Path(wanted)
     for place in (Path(tempfile.gettempdir()), Path("/var/tmp")):  # noqa: S108  # below it, each has its own
-        if place.is_dir() and os.access(place, os.W_OK | os.X_OK) and not is_in_memory(str(place)):
+        if _is_writable(place) and not is_in_memory(str(place)):
             return place
     return None
+
+
+def _is_writable(place: Path) -> bool:
+    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
 
 
 def _size_of(place: Path) -> int:

@@ -59,6 +59,12 @@ def test_twenty_results_of_30_mb_are_kept_within_200_mb(world: World) -> None:
         assert len(files_of(world)) >= 15
         assert all(path.stat().st_mode & 0o777 == 0o600 for path in files_of(world))
 
+        memory = cluster.status(usage=True).engines[0].memory
+        shared = sum(path.stat().st_blocks * 512 for path in world.shared.rglob("e*"))
+        assert memory is not None
+        assert shared > 20_000_000
+        assert abs(memory - own_memory(pid) - shared) < 20_000_000, "warm mappings do not count a second time"
+
         sums = [cluster.submit(total, future) for future in futures]
         assert [future.result(60) for future in sums] == [number * ITEMS for number in range(20)], (
             "as arguments"

@@ -98,6 +98,15 @@ def test_calls_do_not_wait_for_ever(story: Story) -> None:
     assert len(story.look(101 * MIB, PATIENCE)[1]) == 1
 
 
+def test_each_call_has_its_time(story: Story) -> None:
+    story.submit("a")
+    story.look(101 * MIB)
+    story.submit("b")
+    story.look(101 * MIB)
+    assert [end.task for end in story.look(101 * MIB, PATIENCE - EVERY)[1]] == ["a"]
+    assert [end.task for end in story.look(101 * MIB)[1]] == ["b"]
+
+
 def test_behind_what_runs_calls_wait_as_long_as_that(story: Story) -> None:
     story.submit("a")
     for _ in range(3):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import mmap
+import tempfile
 from pathlib import Path
 
 import psutil
 import pytest
 
 from nbcluster.engine.meters import Meter
+from nbcluster.transport.shareddirs import MEMORY
 
 MIB = 1 << 20
 
@@ -32,6 +34,19 @@ def test_memory_of_this_process_counts_and_mapped_files_do_not(tmp_path: Path) -
     assert 35 * MIB < meter.own() - before < 60 * MIB, len(mine)
 
 
+@pytest.mark.skipif(not MEMORY.is_dir(), reason="no POSIX shared memory here")
+def test_shared_memory_that_is_mapped_is_not_of_this_process_alone() -> None:
+    meter = Meter()
+    before = meter.own()
+    with tempfile.TemporaryFile(dir=MEMORY) as file:
+        file.write(b"1" * 40 * MIB)
+        file.flush()
+        mapped = mmap.mmap(file.fileno(), 0)
+    assert mapped.find(b"2") == -1, "every page is mapped"
+
+    assert meter.own() - before < 20 * MIB
+
+
 def test_without_control_groups_the_host_counts(tmp_path: Path) -> None:
     meter = Meter(tmp_path, tmp_path / "none")
 
@@ -39,7 +54,7 @@ def test_without_control_groups_the_host_counts(tmp_path: Path) -> None:
     assert 0 < meter.available() <= meter.total
 
 
-def test_the_tightest_group_of_version_2_counts_and_unused_pages_of_files_are_free(tmp_path: Path) -> None:
+def test_the_tightest_group_of_version_2_counts_and_what_caches_files_is_free(tmp_path: Path) -> None:
     (tmp_path / "membership").write_text("0::/a/b\n")
     write(tmp_path / "g", cgroup__procs="")
     write(
@@ -52,7 +67,7 @@ def test_the_tightest_group_of_version_2_counts_and_unused_pages_of_files_are_fr
         tmp_path / "g/a/b",
         memory__max=80 * MIB,
         memory__current=50 * MIB,
-        memory__stat=f"anon 7\ninactive_file {20 * MIB}",
+        memory__stat=f"anon 7\ninactive_file {12 * MIB}\nactive_file {5 * MIB}\nslab_reclaimable {3 * MIB}",
     )
     meter = Meter(tmp_path / "g", tmp_path / "membership")
 
@@ -74,7 +89,7 @@ def test_groups_of_version_1_count(tmp_path: Path) -> None:
         tmp_path / "g/memory/x",
         memory__limit_in_bytes=90 * MIB,
         memory__usage_in_bytes=30 * MIB,
-        memory__stat=f"inactive_file 1\ntotal_inactive_file {10 * MIB}",
+        memory__stat=f"inactive_file 1\ntotal_inactive_file {4 * MIB}\ntotal_active_file {6 * MIB}",
     )
     meter = Meter(tmp_path / "g", tmp_path / "membership")
 

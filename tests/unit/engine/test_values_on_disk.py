@@ -6,6 +6,7 @@ import errno
 import gc
 import os
 import resource
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,9 +38,11 @@ class Place:
 
     path: Path
     shares: bool
+    memory: Path | None = None
+    """Where memory is shared; on disk below `path` when it is None."""
 
     def __post_init__(self) -> None:
-        self.shm, self.spill = self.path / "shm", self.path / "spill"
+        self.shm, self.spill = (self.memory or self.path) / "shm", self.path / "spill"
         self.fds = [shareddirs.make(self.spill, "/x"), shareddirs.make(self.shm, "/x", str(self.spill))]
         self.beside = 0
         directory = SharedDirectory(str(self.shm)) if self.shares else None
@@ -80,9 +83,18 @@ class MeterOf(Meter):
         return self._place.beside + self._place.store.bytes_in(Where.HERE)
 
 
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A directory in memory."""
+    if not shareddirs.MEMORY.is_dir():
+        pytest.skip("no POSIX shared memory here")
+    with tempfile.TemporaryDirectory(prefix="nbcluster-test-", dir=shareddirs.MEMORY) as path:
+        yield Path(path)
+
+
 @pytest.fixture(params=[True, False], ids=["shared memory", "no shared memory"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    made = Place(tmp_path, request.param)
+def place(request: pytest.FixtureRequest, tmp_path: Path, memory: Path) -> Iterator[Place]:
+    made = Place(tmp_path, request.param, memory)
     yield made
     for fd in made.fds:
         os.close(fd)
@@ -177,8 +189,8 @@ def test_files_go_with_their_values(place: Place) -> None:
     assert place.sharing.nbytes <= 20 * MIB
 
 
-def test_an_envelope_that_was_sent_before_means_the_same_afterwards(tmp_path: Path) -> None:
-    place = Place(tmp_path, shares=True)
+def test_an_envelope_that_was_sent_before_means_the_same_afterwards(tmp_path: Path, memory: Path) -> None:
+    place = Place(tmp_path, True, memory)
     envelope = place.keeper(100 * MIB).keep("0", dump_value(array(3))).payload
     reader = SharedDirectory(str(place.shm))
     assert place.keeper(MIB).relieve() == 1
@@ -191,8 +203,10 @@ def test_an_envelope_that_was_sent_before_means_the_same_afterwards(tmp_path: Pa
         reader.opened(envelope)
 
 
-def test_what_a_client_has_filled_goes_to_disk_and_its_segment_can_be_filled_again(tmp_path: Path) -> None:
-    place = Place(tmp_path, shares=True)
+def test_what_a_client_has_filled_goes_to_disk_and_its_segment_can_be_filled_again(
+    tmp_path: Path, memory: Path
+) -> None:
+    place = Place(tmp_path, True, memory)
     pool = Pool(SharedDirectory(str(place.shm)), "c9")
     dumped = dump_value(array(2))
     shared = pool.share(dumped.payload, [buffer.raw() for buffer in dumped.buffers])
@@ -310,6 +324,40 @@ def test_values_that_are_dropped_while_they_go_to_disk_leave_nothing(place: Plac
 
     wait_until(lambda: not place.on_disk(), 5, "no file")
     assert place.store.nbytes == 0
+
+
+def test_values_shared_through_files_take_no_memory(tmp_path: Path) -> None:
+    place = Place(tmp_path, shares=True)
+    for number in range(3):
+        place.keeper(100 * MIB).keep(str(number), dump_value(array(number)))
+
+    assert place.places() == [Where.FILE] * 3
+    assert place.keeper(MIB).look().used == 0
+    assert place.keeper(MIB).relieve() == 0, "they are on a disk already"
+    assert place.on_disk() == []
+
+
+def test_no_call_waits_for_memory_that_nobody_uses(tmp_path: Path, memory: Path) -> None:
+    place = Place(tmp_path, True, memory)
+    place.keeper(100 * MIB).keep("0", dump_value(array(0)))
+    place.store.drop(["0"])
+    assert place.sharing.nbytes == 8 * MIB, "it is kept to be filled again"
+
+    held = place.keeper(MIB).look()
+    assert (held.used, held.paused, held.note) == (0, False, "")
+
+
+def test_children_that_were_forked_leave_the_files_alone(place: Place) -> None:
+    place.keeper(MIB).keep("0", dump_value(array(1)))
+    files = place.on_disk()
+    child = os.fork()
+    if not child:
+        place.store.drop(["0"])
+        os._exit(len(place.store))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    assert place.on_disk() == files
+    assert np.array_equal(place.value("0"), array(1))
 
 
 @pytest.mark.parametrize(

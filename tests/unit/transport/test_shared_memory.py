@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nbcluster.errors import NBClusterError, NotSerializable, ValueReleased
+from nbcluster.errors import NBClusterError, NotSerializable, UsageError, ValueReleased
 from nbcluster.payload.envelopes import SegmentRef, reference_in, seal
 from nbcluster.payload.values import dump_value, load_value
 from nbcluster.testing.waiting import wait_until
@@ -339,6 +339,23 @@ def test_a_small_or_missing_memory_file_system_is_said_and_replaced(
     assert "missing" in why
     monkeypatch.setenv(shareddirs.PLACE, "off")
     assert shareddirs.choose_place() == (None, "")
+
+
+def test_a_directory_for_values_on_disk_that_cannot_be_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(shareddirs.DISK, str(tmp_path))
+    assert shareddirs.choose_disk() == tmp_path
+    monkeypatch.setenv(shareddirs.DISK, "off")
+    assert shareddirs.choose_disk() is None
+    monkeypatch.delenv(shareddirs.DISK)
+    place = shareddirs.choose_disk()
+    assert place is None or not filling.is_in_memory(str(place))
+    monkeypatch.setenv(shareddirs.DISK, str(tmp_path / "missing"))
+    with pytest.raises(
+        UsageError, match=r"NBCLUSTER_SPILL is '.*missing', which is no directory .*: make it"
+    ):
+        shareddirs.choose_disk()
 
 
 def test_where_descriptors_are_scarce_values_are_copied_and_nothing_more_is_shared(
