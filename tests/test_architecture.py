@@ -25,6 +25,7 @@ HEAVY = {
     "ipykernel",
     "jupyter_client",
     "bokeh",
+    "jupyter_server",
     "ipywidgets",
     "anywidget",
     "psutil",
@@ -89,6 +90,21 @@ def test_payload_knows_no_loop_and_no_kernel(path: Path) -> None:
     assert (
         imports_of(path) & {"asyncio", "zmq", "IPython", "ipykernel", "time", "random", "subprocess"} == set()
     )
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parent.name != "server"], ids=named)
+def test_jupyter_server_is_imported_by_its_extension_alone(path: Path) -> None:
+    assert "jupyter_server" not in imports_of(path)
+
+
+def test_the_extension_is_enabled_by_what_the_wheel_brings() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    [(source, target)] = wheel["shared-data"].items()
+    assert target.startswith("etc/jupyter/jupyter_server_config.d/")
+    enabled = json.loads((ROOT / source).read_text())["ServerApp"]["jpserver_extensions"]
+    for name in enabled:
+        [point] = importlib.import_module(name)._jupyter_server_extension_points()
+        assert hasattr(importlib.import_module(point["module"]), "_load_jupyter_server_extension")
 
 
 def test_the_import_is_light() -> None:

@@ -76,6 +76,11 @@ class Line:
         self._bar = bar
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether it is interrupted since somebody wants the work to be stopped, and not only the wait."""
+        return False
+
+    @property
     def is_shown(self) -> bool:
         """Whether anybody sees it."""
         return self._bar is not None
@@ -207,6 +212,7 @@ def watch(
         of = "" if first is None else f", such as {first._why_waiting()}"
         return f"{arrivals.left} of {total} Futures{of}"
 
+    shown = Line()
     try:
         address = getattr(waiting[0], "address", None) if waiting else None
         with line(what, total, delay=delay, address=address) as shown:
@@ -219,6 +225,11 @@ def watch(
                     failed += other._error() is not None
                     shown.advance(failed=failed)
     except KeyboardInterrupt:
+        if shown.is_stopped:
+            for future in futures:
+                future.ask_to_stop("stopped in the notebook")
+            say(f"stopped: {arrivals.left} of {total} are cancelled; engines keep their state")
+            raise
         say(f"stopped waiting; {arrivals.left} of {total} go on, and cluster.cancel(futures) cancels them")
         raise
 

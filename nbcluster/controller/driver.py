@@ -37,7 +37,7 @@ from nbcluster.ids import ClientId, EngineNumber, Incarnation, TaskId
 from nbcluster.launchers.base import Supervisor
 from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
-from nbcluster.protocol.feed import WatchWork
+from nbcluster.protocol.feed import StopWork, WatchWork
 from nbcluster.protocol.tasks import FromEngine
 from nbcluster.transport.frames import Buffer, Message
 from nbcluster.transport.kernel import Channel
@@ -247,6 +247,9 @@ class Controller:
             case WatchWork(on):
                 self._feed.watch(client, on=on)
                 self._answer(arrival, m.Done())
+            case StopWork(work):
+                self._stop_work(work, client)
+                self._answer(arrival, m.Done())
             case _:
                 assert_never(order)
 
@@ -307,6 +310,14 @@ class Controller:
             )
         self._answer(arrival, m.Done())
         self.stop_soon(f"stopped by {self._clients.label(client)}")
+
+    def _stop_work(self, work: str, client: ClientId) -> None:
+        if work and not self._feed.stop_wanted(work):
+            raise Refusal(
+                "UsageError", f"nobody waits for work on {self._config.name!r} in a notebook any more"
+            )
+        for owner in () if work else self._clients.ids:
+            self._step(inputs.CancelOwned(owner, f"stopped by {self._clients.label(client)}"))
 
     # -- orders -------------------------------------------------------------------------------
 

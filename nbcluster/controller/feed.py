@@ -55,6 +55,12 @@ class Feed:
             self._turns.pop(client, None)
             self._work.unwatch(client)
 
+    def stop_wanted(self, work: str) -> bool:
+        """Tell all who watch that a wait is to be stopped; False when nobody watches."""
+        for client in self._turns:
+            self._work.watch(client, time.time()).stop_wanted(work)
+        return bool(self._turns)
+
     def _begin(self) -> None:
         if not self._is_due and self._turns:
             self._is_due = True

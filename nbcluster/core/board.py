@@ -14,6 +14,7 @@ from nbcluster.protocol.feed import (
     Item,
     Lane,
     Scope,
+    StopWanted,
     Strip,
     WorkTold,
     key_of,
@@ -80,6 +81,11 @@ class Board:
     def curves(self) -> list[Curve]:
         """What tasks reported."""
         return [item for item in self.items.values() if isinstance(item, Curve)]
+
+    @property
+    def stops(self) -> set[str]:
+        """The names of waits that somebody wants to be stopped."""
+        return {item.work for item in self.items.values() if isinstance(item, StopWanted)}
 
     @property
     def failures(self) -> list[Failure]:

@@ -15,11 +15,14 @@ from nbcluster.core.curves import Curves, Samples
 from nbcluster.core.strips import Strips
 from nbcluster.core.tallies import Tally, group_of
 from nbcluster.ids import EngineNumber
-from nbcluster.protocol.feed import Bar, EngineLoad, Failure, Item, Scope, WorkTold, key_of
+from nbcluster.protocol.feed import Bar, EngineLoad, Failure, Item, Scope, StopWanted, WorkTold, key_of
 
 MOST_BARS = 100
 MOST_ENGINES = 64
 MOST_FAILURES = 5
+MOST_STOPS = 10
+"""Wishes to stop something that are told; the latest."""
+
 LONGEST_FAILURE = 4000
 """Characters."""
 
@@ -72,6 +75,7 @@ class Summary:
         self._curves = Curves()
         self._failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
         self._failed = 0
+        self._stops: deque[StopWanted] = deque(maxlen=MOST_STOPS)
         self._samples: dict[EngineNumber, Samples] = {}
         self._worked: dict[EngineNumber, float] = {}
         self._worked_before: dict[EngineNumber, float] = {}
@@ -131,6 +135,10 @@ class Summary:
         """A task gave values to `report`."""
         self._curves.add(group_of(label), engine, values, now)
 
+    def stop_wanted(self, work: str) -> None:
+        """Somebody wants a wait of this name to be stopped."""
+        self._stops.append(StopWanted(work))
+
     def wants_sample(self, now: float) -> bool:
         """Whether memory and CPU of engines are to be measured for the next picture."""
         return now - self._sampled >= SAMPLE_EVERY or not self._samples
@@ -173,6 +181,7 @@ class Summary:
             *strips.lanes(),
             *self._curves.curves(),
             *self._failures,
+            *self._stops,
             scope,
         )
         return {key_of(item): item for item in items}

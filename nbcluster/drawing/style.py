@@ -9,6 +9,18 @@ from __future__ import annotations
 LABELS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A900", "#7F7F7F")
 """Fills of the task stream, by label; the last is for all further ones."""
 
+ANSI = {
+    "black": "#555555",
+    "red": "#c92a2a",
+    "green": "#2b8a3e",
+    "yellow": "#a06a00",
+    "blue": "#1c7ed6",
+    "magenta": "#ae3ec9",
+    "cyan": "#0c8599",
+    "white": "#8a8a8a",
+}
+"""The colours of terminals, so that each is seen on white and on black."""
+
 CSS = (
     """
 .nbc{font:13px/1.45 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--jp-ui-font-color1,inherit);
@@ -65,12 +77,48 @@ box-shadow:inset 0 0 0 1px var(--jp-border-color1,rgba(128,128,128,.5))}
 .nbc .nbc-part{stroke:#fff;stroke-width:1;stroke-opacity:.9}
 .nbc .nbc-part.nbc-p-done{stroke:none}
 .nbc .nbc-part.nbc-p-waiting{stroke:#7F7F7F}
+.nbc .nbc-actions{float:right;margin:0 0 0 12px;max-width:60%;text-align:right;font-size:12px}
+.nbc .nbc-actions[hidden]{display:none}
+.nbc .nbc-actions button{font:inherit;padding:1px 10px;cursor:pointer;color:inherit;border-radius:3px;
+background:var(--jp-layout-color2,rgba(128,128,128,.15));border:1px solid var(--jp-border-color1,rgba(128,128,128,.6))}
+.nbc .nbc-actions button:hover{background:var(--jp-layout-color3,rgba(128,128,128,.3))}
+.nbc .nbc-actions button:focus-visible{outline:2px solid var(--jp-brand-color1,#0072B2);outline-offset:1px}
+.nbc .nbc-actions button[aria-disabled=true]{opacity:.6;cursor:default}
+.nbc .nbc-actions span{display:block}
 .nbc details{margin:2px 0}
 .nbc summary{cursor:pointer}
 .nbc pre{margin:2px 0 6px;padding:4px 8px;white-space:pre-wrap;overflow-wrap:anywhere;max-height:16em;overflow:auto;
 font:12px var(--jp-code-font-family,monospace);background:var(--jp-layout-color2,rgba(128,128,128,.12));color:inherit}
+.nbc .nbc-tabs{display:flex;flex-wrap:wrap;gap:2px;border-bottom:1px solid var(--jp-border-color1,rgba(128,128,128,.6))}
+.nbc .nbc-tabs button{font:inherit;font-size:12px;padding:2px 10px;cursor:pointer;color:inherit;background:none;
+border:1px solid transparent;border-bottom:0;border-radius:3px 3px 0 0}
+.nbc .nbc-tabs button:hover{background:var(--jp-layout-color2,rgba(128,128,128,.15))}
+.nbc .nbc-tabs button[aria-selected=true]{font-weight:600;background:var(--jp-layout-color2,rgba(128,128,128,.2));
+border-color:var(--jp-border-color1,rgba(128,128,128,.6))}
+.nbc .nbc-tabs button:focus-visible,.nbc .nbc-text:focus-visible{
+outline:2px solid var(--jp-brand-color1,#0072B2);outline-offset:-2px}
+.nbc.nbc-console pre{max-height:24em;white-space:pre-wrap}
+.nbc.nbc-console{max-width:none}
+.nbc .nbc-row{min-height:1.2em}
+.nbc .nbc-label{opacity:.65;user-select:none}
+.nbc .nbc-heading{font-weight:600;margin:4px 0 0}
+.nbc .nbc-figures{display:flex;flex-wrap:wrap;gap:8px 14px;margin:4px 0}
+.nbc .nbc-figures figure{margin:0}
+.nbc .nbc-figures figcaption{font-size:12px}
+.nbc .nbc-figures img{max-width:260px;max-height:220px;background:#fff;display:block}
+.nbc .nbc-bold{font-weight:700}
+.nbc .nbc-faint{opacity:.7}
+.nbc .nbc-italic{font-style:italic}
+.nbc .nbc-underline{text-decoration:underline}
+.nbc .nbc-struck{text-decoration:line-through}
+.nbc .nbc-inverse{filter:invert(1);background:var(--jp-layout-color1,transparent)}
 .nbc .nbc-said{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 """
+    + "\n".join(
+        f".nbc .nbc-{name}{{color:var(--jp-ansi-{name},{fill})}}.nbc .nbc-on-{name}{{background:{fill}66}}"
+        for name, fill in ANSI.items()
+    )
+    + "\n"
     + "\n".join(f".nbc .nbc-c{number}{{fill:{fill};background:{fill}}}" for number, fill in enumerate(LABELS))
     + "\n"
 ).lstrip()

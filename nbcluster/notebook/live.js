@@ -1,5 +1,7 @@
-// Shows the parts of a live view, which Python has drawn and escaped; keeps what is unfolded. Asks for nothing.
+// Shows the parts of a live view, which Python has drawn and escaped; keeps what is unfolded. Its one button stops the
+// work: by HTTP, since the kernel is busy and does not listen.
 const PARTS = ["head", "bars", "engines", "graph", "curves", "errors"];
+const PATIENCE = 15000; // milliseconds that a server may take
 
 function show(part, html) {
   const before = part.querySelector("details");
@@ -13,10 +15,95 @@ function show(part, html) {
   if (focused) part.querySelector(focused)?.focus({ preventScroll: true });
 }
 
+// Where the page's Jupyter server is; undefined where the page comes from none.
+function baseUrl() {
+  const config = document.getElementById("jupyter-config-data");
+  try {
+    return config ? JSON.parse(config.textContent).baseUrl : document.body.dataset.baseUrl;
+  } catch {
+    return undefined;
+  }
+}
+
+async function post(path, body) {
+  const base = baseUrl();
+  if (!base) throw new Error("this page comes from no Jupyter server");
+  const found = document.cookie.match(/(?:^|; )_xsrf=([^;]+)/);
+  const headers = { "Content-Type": "application/json" };
+  if (found) headers["X-XSRFToken"] = decodeURIComponent(found[1]);
+  const answer = await fetch(new URL(`${base.replace(/\/?$/, "/")}${path}`, location.href), {
+    method: "POST", headers, body: JSON.stringify(body), credentials: "same-origin",
+    signal: AbortSignal.timeout(PATIENCE),
+  });
+  if (answer.ok) return;
+  const told = await answer.json().catch(() => ({}));
+  throw new Error(told.message || `the server answered ${answer.status}`);
+}
+
+// The ways to stop, best first; each fails where it is not there.
+async function stop(model) {
+  const { cluster, work, kernel } = model.get("stop");
+  const reasons = [];
+  const ways = [
+    () => post(`nbcluster/clusters/${encodeURIComponent(cluster)}/stop`, { work }),
+    () => {
+      if (!kernel) throw new Error("the kernel's number is not known");
+      return post(`api/kernels/${encodeURIComponent(kernel)}/interrupt`, {});
+    },
+  ];
+  for (const way of ways) {
+    try {
+      await way();
+      return "";
+    } catch (error) {
+      reasons.push(error.message);
+    }
+  }
+  model.send({ stop: work }); // heard when the kernel listens
+  return `asked the kernel, which may be busy (${reasons.join("; ")}); interrupting the kernel stops the work too`;
+}
+
+function makeButton(model) {
+  const row = document.createElement("div");
+  row.className = "nbc-actions";
+  const button = document.createElement("button");
+  button.type = "button";
+  const told = document.createElement("span");
+  told.setAttribute("role", "status");
+  row.append(button, told);
+  let asked = "";
+  const draw = () => {
+    const { work } = model.get("stop");
+    row.hidden = !work;
+    if (work !== asked) told.textContent = "";
+    const isAsked = work && work === asked;
+    // Not `disabled`: what has the focus would lose it.
+    button.setAttribute("aria-disabled", String(Boolean(isAsked)));
+    button.textContent = isAsked ? "Stopping…" : "■ Stop";
+    button.title = "Cancel what this cell waits for; engines keep their state";
+  };
+  button.addEventListener("click", async () => {
+    const { work } = model.get("stop");
+    if (!work || work === asked) return;
+    asked = work;
+    draw();
+    const problem = await stop(model);
+    if (!problem) return;
+    asked = "";
+    draw();
+    told.textContent = problem;
+  });
+  draw();
+  model.on("change:stop", draw);
+  return [row, () => model.off("change:stop", draw)];
+}
+
 function render({ model, el }) {
-  el.classList.add("nbc");
+  el.classList.add("nbc", "nbc-live");
   el.setAttribute("role", "group");
   el.setAttribute("aria-label", "progress of the cell");
+  const [row, dropButton] = makeButton(model);
+  el.appendChild(row);
   const drops = PARTS.map((name) => {
     const part = document.createElement("div");
     const draw = () => show(part, model.get(name));
@@ -32,7 +119,7 @@ function render({ model, el }) {
   say();
   model.on("change:said", say);
   el.appendChild(said);
-  return () => { drops.forEach((drop) => drop()); model.off("change:said", say); };
+  return () => { drops.forEach((drop) => drop()); dropButton(); model.off("change:said", say); };
 }
 
 export default { render };

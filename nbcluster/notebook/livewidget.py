@@ -25,6 +25,8 @@ class LiveWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is not
     errors = traitlets.Unicode().tag(sync=True)
     said = traitlets.Unicode().tag(sync=True)
     """What a screen reader is to say; it changes seldom."""
+    stop = traitlets.Dict().tag(sync=True)
+    """What the page needs to stop the work: `cluster`, `work`, `kernel`; empty when there is nothing to stop."""
 
     def show(self, parts: dict[str, str], said: str) -> None:
         """Show these parts, in one message."""
@@ -35,7 +37,9 @@ class LiveWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is not
 
     def clear(self) -> None:
         """Show nothing: the cell has its picture."""
-        self.show(dict.fromkeys(PARTS, ""), "")
+        with self.hold_sync():
+            self.show(dict.fromkeys(PARTS, ""), "")
+            self.stop = {}
 
     def bundle(self, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """What a display message of it holds; `text` is for front ends without widgets."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Protocol, runtime_checkable
 
@@ -21,6 +21,7 @@ from nbcluster.drawing.words import Wait
 from nbcluster.errors import NBClusterError
 from nbcluster.notebook.operations import Show
 from nbcluster.notebook.publishers import send_show
+from nbcluster.notebook.stopping import Stop, kernel_id
 
 WATCH_AFTER = 0.25
 """Seconds of waiting after which the work is watched; what ends before is counted and not drawn."""
@@ -41,6 +42,10 @@ SAY_EVERY = 10.0
 @runtime_checkable
 class Watched(Protocol):
     """The part of a cluster that views use."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
 
     def watch(self, listener: Callable[[Board], None]) -> None:
         """Give each new board to a callback."""
@@ -80,7 +85,13 @@ class WorkViews:
             except ImportError:
                 return None  # the picture that stays is shown all the same
             self._widget = LiveWidget()
+            self._widget.on_msg(self._heard)
         return self._widget
+
+    def _heard(self, widget: Any, content: Any, buffers: Any) -> None:
+        """A page that has no other way asks by a comm."""
+        if self._cell is not None and isinstance(content, dict):
+            self._cell.stop_asked({content.get("stop")})
 
     def close(self) -> None:
         """Show nothing any more."""
@@ -149,12 +160,18 @@ class ViewLine(Line):
         self._began = time.monotonic()
         self._cell: CellView | None = None
         self._done = self._failed = 0
+        self.stop = Stop()
         self._ended = ""
         self.wants_ticks = True
         self.graph: GraphShown | None = None
         """The work as a graph, as it was at the last tick that was due."""
         self._make_graph: Callable[[], GraphShown] | None = None
         self._graph_at = float("-inf")
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the work is to be stopped, and not only the wait."""
+        return self.stop.is_asked
 
     @property
     def is_shown(self) -> bool:
@@ -199,6 +216,7 @@ class ViewLine(Line):
 
     def end(self) -> None:
         """The wait is over."""
+        self.stop.end()
         self._ended = self._ended or "done"
         if self._cell is not None:
             if self._make_graph is not None:
@@ -237,6 +255,7 @@ class CellView:
         self._is_displayed = False
         """There is a display of this cell, live or not."""
         self._is_drawn_live = False
+        self._stop: Stop | None = None
         self._wait: Wait | None = None
         self._graph: GraphShown | None = None
 
@@ -245,6 +264,7 @@ class CellView:
     def begin(self, line: ViewLine, show_after: float) -> None:
         """Watch, and show in a while unless it is over by then."""
         over = self._over = threading.Event()
+        self._stop = line.stop
         if not self._is_watched:
             self._began = time.monotonic() - line.wait.seconds
         show_at = time.monotonic() - line.wait.seconds + show_after
@@ -315,6 +335,14 @@ class CellView:
             self._since = board.now - (time.monotonic() - self._began)
         self._board = board
         self._news.set()
+        if board.stops:
+            self.stop_asked(board.stops)
+
+    def stop_asked(self, works: Collection[Any]) -> None:
+        """Somebody wants waits of these names to be stopped."""
+        stop = self._stop
+        if stop is not None and stop.work in works:
+            stop.ask()
 
     # -- on the thread of the view ------------------------------------------------------------
 
@@ -331,6 +359,12 @@ class CellView:
         widget = self._widget = self._make_widget()
         said_at, said = float("-inf"), ""
         graph, graph_at = "", float("-inf")
+        if widget is not None and line.stop.is_open:
+            widget.stop = {
+                "cluster": self.cluster.name,
+                "work": line.stop.work,
+                "kernel": kernel_id(self._shell),
+            }
         while widget is not None and not over.is_set():
             self._news.clear()
             picture = Picture(self._board, line.wait, self._since_of(self._board), graph=line.graph)

@@ -20,6 +20,16 @@ class WatchWork(Struct, frozen=True, tag=True):
     on: bool = True
 
 
+class StopWork(Struct, frozen=True, tag=True):
+    """Have a wait stopped, as Ctrl-C in its notebook would; "" cancels all tasks of all clients.
+
+    Whoever may connect to the cluster may ask it. The clients that watch their work are told by a StopWanted; the one
+    that waits knows what it is, and cancels.
+    """
+
+    work: str = ""
+
+
 class Bar(Struct, frozen=True, tag=True, array_like=True):
     """The tasks of one label: of a function's name, or of a cell. `seconds` is how long those that ended ran, together.
 
@@ -128,7 +138,13 @@ class Scope(Struct, frozen=True, tag=True, array_like=True):
     """Reports of further tasks or names that are not told of."""
 
 
-Item = Bar | EngineLoad | Lane | Curve | Failure | Scope
+class StopWanted(Struct, frozen=True, tag=True, array_like=True):
+    """Somebody, not the client itself, wants a wait of this name to be stopped."""
+
+    work: str
+
+
+Item = Bar | EngineLoad | Lane | Curve | Failure | Scope | StopWanted
 
 
 def key_of(item: Item) -> str:
@@ -146,6 +162,8 @@ def key_of(item: Item) -> str:
             return f"failure/{number}"
         case Scope():
             return "scope"
+        case StopWanted(work):
+            return f"stop/{work}"
 
 
 class WorkTold(Struct, frozen=True, tag=True):

@@ -30,7 +30,7 @@ from nbcluster.protocol.calls import (
     SubmitCalls,
     ValueBytes,
 )
-from nbcluster.protocol.feed import WatchWork, WorkTold
+from nbcluster.protocol.feed import StopWork, WatchWork, WorkTold
 from nbcluster.protocol.origin import Origin as Origin
 from nbcluster.protocol.status import ClusterStatus as ClusterStatus
 from nbcluster.protocol.status import EngineStatus as EngineStatus
@@ -312,6 +312,7 @@ Request = (
     | Explain
     | AskEngines
     | WatchWork
+    | StopWork
 )
 
 

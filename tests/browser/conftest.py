@@ -69,6 +69,7 @@ def serve(world: Any) -> Iterator[Callable[[Interface], Server]]:
         root = world.top / "notebooks"
         root.mkdir(exist_ok=True)
         _leave_out_news(world)
+        _enable_extension(world)
         token = secrets.token_hex(16)
         log = (world.top / f"{interface}.log").open("wb")
         module = {"lab": "jupyterlab", "notebook": "notebook"}[interface]
@@ -108,6 +109,13 @@ def _leave_out_news(world: Any) -> None:
     settings = world.top / "c/s/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+
+
+def _enable_extension(world: Any) -> None:
+    """As the wheel does, also where nbcluster is not installed from one."""
+    settings = world.top / "c/jupyter_server_config.d"
+    settings.mkdir(parents=True, exist_ok=True)
+    shutil.copy(HERE.parents[1] / "jupyter-config/nbcluster.json", settings)
 
 
 def _url_of(world: Any, process: subprocess.Popen[bytes]) -> str:

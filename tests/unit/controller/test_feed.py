@@ -15,7 +15,7 @@ from nbcluster.ids import TaskId
 from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
 from nbcluster.protocol import tasks as t
-from nbcluster.protocol.feed import Bar, WatchWork, WorkTold
+from nbcluster.protocol.feed import Bar, StopWork, WatchWork, WorkTold
 from nbcluster.protocol.outcomes import Threw
 
 
@@ -152,5 +152,35 @@ def test_a_cell_is_counted_by_its_engines(tmp_path: Path) -> None:
         assert bar(board).running == 0
         [failure] = board.failures
         assert failure.error.startswith("EngineLost: ")
+
+    play(tmp_path, story)
+
+
+def test_who_watches_is_told_what_is_to_be_stopped_and_who_asks_whether_anybody_watches(
+    tmp_path: Path,
+) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        stage.wire.send(StopWork("abc"), msg_id="too soon")
+        refused = await stage.client.next(m.Refused)
+        assert "nobody waits for work" in refused.message
+        stage.wire.send(WatchWork(), msg_id="watch")
+        board = Board().apply(await stage.client.next(WorkTold))
+        assert board.stops == set()
+        stage.wire.send(StopWork("abc"), msg_id="stop")
+        board = await told(stage, board, lambda board: board.stops)
+        assert board.stops == {"abc"}
+
+    play(tmp_path, story)
+
+
+def test_all_work_of_a_cluster_can_be_cancelled(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        stage.submit("a")
+        await stage.agent.next(t.RunCalls)
+        stage.wire.send(StopWork(), msg_id="stop")
+        stopped = await stage.agent.next(t.StopCalls)
+        assert [call.task for call in stopped.calls] == ["a"]
 
     play(tmp_path, story)

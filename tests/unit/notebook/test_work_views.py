@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import pytest
@@ -20,8 +20,9 @@ from nbcluster.drawing.picture import PARTS
 from nbcluster.errors import ControllerLost
 from nbcluster.notebook import workviews
 from nbcluster.notebook.livewidget import LiveWidget
+from nbcluster.notebook.stopping import Stop
 from nbcluster.notebook.workviews import WorkViews, cluster_of
-from nbcluster.protocol.feed import Bar, Scope, WorkTold
+from nbcluster.protocol.feed import Bar, Scope, StopWanted, WorkTold
 from nbcluster.testing.waiting import wait_until
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -61,6 +62,7 @@ class Cluster:
     """Tells who watches what it is told to."""
 
     is_connected = True
+    name = "one"
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[Board], None]] = []
@@ -165,6 +167,77 @@ def test_a_graph_is_asked_for_at_ticks_while_somebody_watches(widgets: list[Live
     html = shell.display_pub.shown[-1][2]["text/html"]
     assert "graph: 2 statements, 1 done, 1 waiting" in html
     assert "failed after" in html
+
+
+def test_a_wait_is_stopped_by_its_name_as_by_ctrl_c_and_only_while_it_lasts(
+    widgets: list[LiveWidget],
+) -> None:
+    shell, cluster = Shell(), Cluster()
+    views = WorkViews(shell, lambda _: cluster)
+
+    def ask(work: str) -> None:
+        cluster.board = cluster.board.apply(WorkTold(9, 101.0, True, (StopWanted(work),)))
+        for listener in cluster.listeners:
+            listener(cluster.board)
+
+    def be_stopped() -> workviews.ViewLine:
+        try:
+            with views.wait(cluster, SHOWN) as line:
+                line.tick()
+                wait_until(lambda: widgets and widgets[0].stop, 10, "the page to know how to stop it")
+                assert widgets[0].stop == {"cluster": "one", "work": line.stop.work, "kernel": ""}
+                ask("0" * 32)
+                assert not line.is_stopped, "another one is meant"
+                asking = threading.Thread(target=ask, args=(line.stop.work,))
+                asking.start()
+                wait_until(lambda: False, 10, "the interrupt")
+        except KeyboardInterrupt:
+            asking.join()
+        return line
+
+    line = be_stopped()
+    assert line.is_stopped
+    views.cell_ended()
+    assert widgets[0].stop == {}
+    assert "interrupted after" in shell.display_pub.shown[-1][2]["text/plain"]
+
+    with views.wait(cluster, SHOWN) as line:
+        line.tick()
+    ask(line.stop.work)
+    views.cell_ended()
+    assert not line.is_stopped, "it was over: nothing else is interrupted in its place"
+
+
+def test_only_waits_of_the_main_thread_can_be_stopped() -> None:
+    stops: list[Stop] = []
+    thread = threading.Thread(target=lambda: stops.append(Stop()))
+    thread.start()
+    thread.join()
+    assert not stops[0].ask()
+
+
+def test_gathered_futures_are_cancelled_when_they_are_to_be_stopped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(lines.Line):
+        wants_ticks = is_stopped = True  # type: ignore[assignment]  # a property there
+
+        def tick(self) -> None:
+            raise KeyboardInterrupt
+
+    class Waiting(Future):
+        reason = ""
+
+        def ask_to_stop(self, reason: str, *, force: bool = False) -> None:
+            self.reason = reason
+
+    waiting = Waiting()
+    monkeypatch.setenv("NBCLUSTER_PROGRESS", "on")
+    monkeypatch.setattr(lines, "viewers", [lambda shown: nullcontext(Stopped())])
+    with pytest.raises(KeyboardInterrupt):
+        lines.watch([waiting], what="gather")
+    assert waiting.reason == "stopped in the notebook"
+    assert "stopped: 1 of 1 are cancelled" in capsys.readouterr().err
 
 
 def test_several_waits_of_a_cell_share_its_display(widgets: list[LiveWidget]) -> None:
