@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nbcluster.core.dispatch import AHEAD_MOST, has_room, is_laden
+from nbcluster.core.effects import InputPlace
 from nbcluster.core.eligible import may_run
 from nbcluster.core.model import FINAL, Call, Engine, Task, TaskState, is_up
 from nbcluster.core.recipe_invariants import check_recipes
@@ -80,17 +81,26 @@ def _check_call(scheduler: Scheduler, call: Call, places: list[tuple[str, object
     assert not asked or call.stop_cause is not None, f"{name} was not asked to end"
     assert call.state is not TaskState.RUNNING or call.stop_cause is None, f"{name} was asked to end"
     assert call.failures <= max(0, call.order.options.retries), f"{name} was run again {call.failures} times"
+    place, where = call.place_of_value, InputPlace(call.id, None if call.kept else call.engine)
+    assert place is None or (call.state is TaskState.DONE and place == where), (
+        f"{name} is told to be at {place}"
+    )
     _check_needs(scheduler, call, name)
 
 
 def _check_needs(scheduler: Scheduler, call: Call, name: str) -> None:
     calls = scheduler.calls
-    is_held = call.held or call.keyed or bool(call.users)
+    is_held = call.held or call.keyed or call.needed > 0
     assert is_held or call.state not in FINAL, f"{name} is kept and nobody needs it"
     needs = set(call.order.inputs + call.order.after)
     if call.outcome is None:
-        for source in call.order.inputs:
-            assert call.id in (calls[source].users or {}), f"{name} is no user of its input {source}"
+        assert [source.id for source in call.sources] == list(call.order.inputs), f"{name} has other sources"
+        for its_source in call.sources:
+            assert calls.get(its_source.id) is its_source, (
+                f"{name} takes from {its_source.id}, which is forgotten"
+            )
+            assert call in its_source.users, f"{name} is no user of its input {its_source.id}"
+    assert call.outcome is None or not call.sources, f"{name} has ended and still has sources"
     if call.state is TaskState.WAITING:
         open_needs = {n for n in needs if n in calls and _is_awaited(calls[n], call)}
         open_needs |= {n for n in needs if n in scheduler.tasks and scheduler.tasks[n].outcome is None}
@@ -100,7 +110,11 @@ def _check_needs(scheduler: Scheduler, call: Call, name: str) -> None:
     if call.state is TaskState.READY:
         for source in call.order.inputs:
             assert not calls[source].lost, f"{name} waits for an engine and has lost its input {source}"
-    for user in (call.users or {}).values():
+    users = call.users
+    needed = sum(user.sources.count(call) for user in users)
+    assert call.needed == needed, f"{name} is needed {call.needed} times, and {users} need it {needed} times"
+    assert call.needed or call.takers is None, f"{name} is needed no more and has the takers {call.takers}"
+    for user in users:
         assert calls.get(user.id) is user, f"{name} is used by {user.id}, which is forgotten"
         assert user.outcome is None, f"{name} is used by {user.id}, which has ended"
         assert call.id in user.order.inputs, f"{name} is no input of its user {user.id}"
@@ -217,13 +231,16 @@ def _check_kinds(scheduler: Scheduler) -> None:
                 assert number in offered or held_back, (
                     f"engine {number} can take of {kind} and cannot be found"
                 )
-        for client, line in kind.ready.lines.items():
-            order = [(-call.order.options.priority, call.place) for call in line]
+        for client, calls in kind.ready.by_client().items():
+            order = [(-call.order.options.priority, call.place) for call in calls]
             assert order == sorted(order), f"{kind} is out of order for {client}: {order}"
-            assert line.size, f"{kind} keeps an empty line of {client}"
+            assert calls, f"{kind} keeps an empty line of {client}"
         assert (kind in ledger.limited) == (kind.alone and kind.ready.size > 0), f"{kind} is wrongly limited"
-    waiting = {client for kind in ledger.kinds.values() for client in kind.ready.lines}
-    assert set(ledger.turns.served) == waiting, f"turns are kept for {ledger.turns.served}, wait do {waiting}"
+    lines = [(kind.ready.size, set(kind.ready.by_client())) for kind in ledger.kinds.values()]
+    waiting = {client for _, clients in lines for client in clients}
+    in_turn = {client for size, clients in lines if size > 1 for client in clients}
+    served = set(ledger.turns.served)  # what waits alone may do so without a turn
+    assert in_turn <= served <= waiting, f"turns are kept for {served}, wait do {waiting}"
 
 
 def _check_keys(scheduler: Scheduler) -> None:

@@ -7,7 +7,6 @@ from typing import assert_never
 from nbcluster.core import dispatch, eligible, recipes, recompute, values
 from nbcluster.core.effects import CallBegin
 from nbcluster.core.inputs import (
-    CallOrder,
     CallReturn,
     CallsAnswered,
     CallsGivenBack,
@@ -15,9 +14,11 @@ from nbcluster.core.inputs import (
     EngineLends,
     SubmitCallOrders,
 )
+from nbcluster.core.kinds import Kind
 from nbcluster.core.ledger import Ledger
 from nbcluster.core.model import Call, Engine, EngineState, StopCause, TaskState, sent_to
-from nbcluster.ids import ClientId
+from nbcluster.ids import EngineNumber
+from nbcluster.protocol.calls import CallOptions
 from nbcluster.protocol.outcomes import (
     CallOutcome,
     EngineGone,
@@ -31,7 +32,8 @@ from nbcluster.protocol.outcomes import (
 LOSSES = 3
 """A call that has taken down so many engines is not tried on another."""
 
-_DONE, _GIVEN_UP, _READY, _WAITING = TaskState.DONE, TaskState.GIVEN_UP, TaskState.READY, TaskState.WAITING
+_DONE, _GIVEN_UP = TaskState.DONE, TaskState.GIVEN_UP
+_READY, _RUNNING, _WAITING = TaskState.READY, TaskState.RUNNING, TaskState.WAITING
 
 
 # -- submitting -------------------------------------------------------------------------------
@@ -40,44 +42,42 @@ _DONE, _GIVEN_UP, _READY, _WAITING = TaskState.DONE, TaskState.GIVEN_UP, TaskSta
 def submit(ledger: Ledger, order: SubmitCallOrders) -> None:
     """Take calls. Each that cannot be ends at once."""
     values.refuse_known(ledger, [call.task for call in order.calls])
-    places: dict[
-        int, eligible.Place | Rejected
-    ] = {}  # by identity: most calls of a batch share their options
-    for given in order.calls:
+    client, table, mean_of = order.client, ledger.calls, ledger.means.of
+    alike: dict[int, tuple[Kind, EngineNumber | None, Rejected | None]] = {}
+    """By identity: most calls of a batch share their options."""
+    ledger.open_calls += len(order.calls)
+    for sequence, given in enumerate(order.calls, ledger.next_sequences(len(order.calls))):
         options = given.options
-        place = places.get(id(options))
-        if place is None:
-            place = places[id(options)] = eligible.place(ledger, options)
-        _enter(ledger, order.client, given, place)
+        where = alike.get(id(options))
+        if where is None:
+            where = alike[id(options)] = _where(ledger, options)
+        kind, engine, refused = where
+        call = table[given.task] = Call(client, given, sequence, kind, mean_of(given.function))
+        if given.key:
+            values.take_key(ledger, call)
+        if refused is None:
+            call.engine = engine
+            if given.inputs or given.after:
+                refused = values.wait_for_inputs(ledger, call)
+        if refused is not None:
+            values.end(ledger, call, TaskState.FAILED, refused)
+        elif not call.missing:
+            make_ready(ledger, call)
 
 
-def _enter(ledger: Ledger, client: ClientId, given: CallOrder, place: eligible.Place | Rejected) -> None:
-    kind = ledger.no_kind if isinstance(place, Rejected) else place.kind
-    sequence = ledger.next_sequence()
-    call = Call(given.task, client, given, sequence, sequence, kind)
-    ledger.calls[call.id] = call
-    ledger.open_calls += 1
-    if given.key:
-        values.take_key(ledger, call)
-    refused = place if isinstance(place, Rejected) else None
-    if refused is None:
-        assert isinstance(place, eligible.Place)
-        call.engine = place.engine
-        if given.inputs or given.after:
-            refused = values.wait_for_inputs(ledger, call)
-    if refused is not None:
-        values.end(ledger, call, TaskState.FAILED, refused)
-    elif not call.missing:
-        make_ready(ledger, call)
+def _where(ledger: Ledger, options: CallOptions) -> tuple[Kind, EngineNumber | None, Rejected | None]:
+    place = eligible.place(ledger, options)
+    if isinstance(place, Rejected):
+        return ledger.no_kind, None, place
+    return place.kind, place.engine, None
 
 
 def make_ready(ledger: Ledger, call: Call) -> None:
     """Let a call wait for an engine, or end it when there can be none."""
     order = call.order
     refused: CallOutcome | None = None
-    for name in order.inputs:
-        source = ledger.calls[name]
-        if source.lost or source.state is not TaskState.DONE:
+    for source in call.sources:
+        if source.lost or source.state is not _DONE:
             refused = values.unusable_input(ledger, call)
             if refused is None and recompute.waits_again(ledger, call):
                 _wait(call)
@@ -87,14 +87,14 @@ def make_ready(ledger: Ledger, call: Call) -> None:
         engine = ledger.engines.get(call.engine) if call.engine is not None else None
         refused = refused or why_not_there(call, engine)
         if refused is None and engine is not None:
-            _become_ready(call)
+            call.move(_READY)
             engine.lane.push(-order.options.priority, call.sequence, call)
             ledger.hungry.add(engine.number)
             return
     else:
         kind = call.kind if call.kind.listed else eligible.current(ledger, call)
         if refused is None and kind.engines:
-            _become_ready(call)
+            call.move(_READY)
             call.engine = None
             kind.ready.push(call.owner, -order.options.priority, call.place, call)
             ledger.fed[kind] = None
@@ -112,15 +112,13 @@ def wait_again(ledger: Ledger, call: Call) -> None:
     if not call.missing:
         make_ready(ledger, call)
         return
-    for name in call.order.inputs:
-        source = ledger.calls[name]
+    for source in call.sources:
         if source.outcome is not None and not isinstance(source.outcome, Returned):
             values.end(ledger, call, TaskState.FAILED, values.because_of(ledger, call, source))
             return
     recompute.waits_again(ledger, call)
     _wait(call)
-    for name in call.order.inputs:
-        source = ledger.calls[name]
+    for source in call.sources:
         if source.state is TaskState.RUNNING and source.engine is not None:
             ledger.engines[source.engine].followers[call.id] = call
             ledger.hungry.add(source.engine)
@@ -131,10 +129,6 @@ def _wait(call: Call) -> None:
         call.move(TaskState.WAITING)
     if not call.order.options.pinned:
         call.engine = None
-
-
-def _become_ready(call: Call) -> None:
-    call.move(_READY)
 
 
 def why_not_there(call: Call, engine: Engine | None) -> CallOutcome | None:
@@ -161,20 +155,26 @@ def draw_consequences(ledger: Ledger) -> None:
                 why = eligible.why_none(ledger, kind, call.title)
                 withdraw(ledger, call, TaskState.FAILED, Rejected("NoEngines", why))
     while ledger.freed or ledger.doomed or ledger.unwanted:
-        unwanted, ledger.unwanted = ledger.unwanted, []
-        for call in unwanted:
-            if values.is_idle(call):
-                withdraw(ledger, call, TaskState.CANCELLED, Withdrawn("nobody needs its value any more"))
         for call in ledger.freed:
             if call.state is _WAITING:
                 make_ready(ledger, call)
         ledger.freed.clear()
-        doomed, ledger.doomed = ledger.doomed, []
-        for call, source in doomed:
-            if call.state is TaskState.WAITING:
-                values.end(ledger, call, TaskState.FAILED, values.because_of(ledger, call, source))
-            elif call.state is TaskState.RUNNING:
-                dispatch.expect_back((call,))  # it was sent ahead: its engine gives it back, and it ends then
+        if ledger.unwanted or ledger.doomed:
+            _end_in_vain(ledger)
+
+
+def _end_in_vain(ledger: Ledger) -> None:
+    """End calls that nobody needs any more, and those that cannot have what they take."""
+    unwanted, ledger.unwanted = ledger.unwanted, []
+    for call in unwanted:
+        if values.is_idle(call):
+            withdraw(ledger, call, TaskState.CANCELLED, Withdrawn("nobody needs its value any more"))
+    doomed, ledger.doomed = ledger.doomed, []
+    for call, source in doomed:
+        if call.state is TaskState.WAITING:
+            values.end(ledger, call, TaskState.FAILED, values.because_of(ledger, call, source))
+        elif call.state is TaskState.RUNNING:
+            dispatch.expect_back((call,))  # it was sent ahead: its engine gives it back, and it ends then
 
 
 # -- engines speak ----------------------------------------------------------------------------
@@ -208,30 +208,57 @@ def answered(ledger: Ledger, fact: CallsAnswered) -> None:
     engine = _speaker(ledger, fact)
     if engine is None:
         return
-    inflight, suspended, learn = engine.inflight, engine.suspended, ledger.means.learn
+    inflight = engine.inflight
     for result in fact.results:
-        task = result.task
-        call = inflight.get(task) or suspended.get(task)
-        if call is None or call.attempt != result.attempt:
-            continue
-        _leave(ledger, engine, call)
-        outcome = result.outcome
-        call.seconds = result.seconds
+        call, outcome = inflight.get(result.task), result.outcome
         if (
-            call.missing
-            and isinstance(outcome, Returned | Threw)
-            and _too_early(ledger, engine, call, result)
+            call is None
+            or call.attempt != result.attempt
+            or call.state is not _RUNNING
+            or call.missing
+            or call.again
+            or not isinstance(outcome, Returned)
         ):
+            _take_answer(ledger, engine, result)
             continue
-        if isinstance(outcome, Returned) and call.state is not _GIVEN_UP:
-            learn(call.order.function, result.seconds)
-            values.keep(ledger, call, engine, outcome.nbytes, result.kept_here)
-            if not result.kept_here:
-                recipes.keep(ledger, call, result.recipe, result.function)
-            values.end(ledger, call, TaskState.DONE, outcome)
-        else:
-            _judge(ledger, engine, call, result)
+        del inflight[result.task]  # what most answers are
+        engine.load -= call.expected
+        if call.kind.alone:
+            values.clear_timer(ledger, call)
+        call.seconds = result.seconds
+        call.mean.learn(result.seconds)
+        call.nbytes = outcome.nbytes
+        if not result.kept_here:
+            _leave_there(ledger, engine, call, result)
+        values.succeed(ledger, call, outcome)
     rest(ledger, engine)
+
+
+def _take_answer(ledger: Ledger, engine: Engine, result: CallReturn) -> None:
+    """Take what an attempt came to, whatever had been asked of it; one that is not the present one does not count."""
+    call = sent_to(engine, result.task)
+    if call is None or call.attempt != result.attempt:
+        return
+    _leave(ledger, engine, call)
+    outcome = result.outcome
+    call.seconds = result.seconds
+    if call.missing and isinstance(outcome, Returned | Threw) and _too_early(ledger, engine, call, result):
+        return
+    if isinstance(outcome, Returned) and call.state is not _GIVEN_UP:
+        call.mean.learn(result.seconds)
+        call.nbytes, call.kept = outcome.nbytes, True
+        if not result.kept_here:
+            _leave_there(ledger, engine, call, result)
+        values.end(ledger, call, TaskState.DONE, outcome)
+    else:
+        _judge(ledger, engine, call, result)
+
+
+def _leave_there(ledger: Ledger, engine: Engine, call: Call, result: CallReturn) -> None:
+    """Note that the value of a call that has just returned lies on its engine alone."""
+    call.kept = False
+    engine.values[call.id] = None
+    recipes.keep(ledger, call, result.recipe, result.function)
 
 
 def _too_early(ledger: Ledger, engine: Engine, call: Call, result: CallReturn) -> bool:
@@ -257,7 +284,7 @@ def _judge(ledger: Ledger, engine: Engine, call: Call, result: CallReturn) -> No
         return
     match outcome:
         case Threw(ename, evalue):
-            ledger.means.learn(call.order.function, result.seconds)
+            call.mean.learn(result.seconds)
             if call.state is TaskState.RUNNING and call.failures < call.order.options.retries:
                 call.failures += 1
                 call.seconds = 0.0
@@ -314,18 +341,11 @@ def given_back(ledger: Ledger, fact: CallsGivenBack) -> None:
 
 def _leave(ledger: Ledger, engine: Engine, call: Call) -> None:
     """Take a call out of what an engine has in flight."""
-    inflight = engine.inflight
-    if inflight.pop(call.id, None) is None:
+    if engine.inflight.pop(call.id, None) is None:
         del engine.suspended[call.id]  # what was sent for the time of its wait goes on
-    elif inflight:
-        engine.load -= call.expected
-        if len(inflight) == 1:
-            ledger.laden.pop(engine.number, None)
     else:
-        engine.load = 0.0
-        engine.alone = False
+        engine.load -= call.expected
     if call.kind.alone:
-        engine.alone = any(other.kind.alone for other in inflight.values())
         values.clear_timer(ledger, call)
     if call.state is _GIVEN_UP:
         engine.stuck -= 1
@@ -336,12 +356,18 @@ def _leave(ledger: Ledger, engine: Engine, call: Call) -> None:
 
 def rest(ledger: Ledger, engine: Engine) -> None:
     """An engine has less to do than before."""
+    inflight = engine.inflight
     ledger.hungry.add(engine.number)
-    if (
-        not (engine.inflight or engine.suspended)
-        and engine.running is None
-        and engine.state is EngineState.BUSY
-    ):
+    if engine.alone:
+        engine.alone = any(call.kind.alone for call in inflight.values())
+    if len(inflight) > 1:
+        return
+    if ledger.laden:
+        ledger.laden.pop(engine.number, None)
+    if inflight:
+        return
+    engine.load = 0.0
+    if not engine.suspended and engine.running is None and engine.state is EngineState.BUSY:
         engine.state = EngineState.IDLE
         ledger.show(engine)
 

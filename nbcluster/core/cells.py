@@ -50,7 +50,7 @@ def submit(ledger: Ledger, order: SubmitTasks) -> None:
         engines = (placement.beside(ledger.engines, numbers),) if cell.live else (None,)
     if len(order.tasks) < len(engines):
         raise UsageError(f"{len(engines)} engines are meant and {len(order.tasks)} task ids were given")
-    sequence = ledger.next_sequence()
+    sequence = ledger.next_sequences(1)
     places = tuple(TaskPlace(task, engine) for task, engine in zip(order.tasks, engines, strict=False))
     ledger.effects.append(TellAccepted(order.client, cell.cell, places))
     tasks = [

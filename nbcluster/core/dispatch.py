@@ -47,7 +47,8 @@ def settle(ledger: Ledger) -> None:
             engine = ledger.engines.get(number)
             if engine is not None:
                 _feed(ledger, engine)
-        _dispatch(ledger)
+        if ledger.fed:
+            _dispatch(ledger)
     if ledger.laden:
         for number in sorted(looked_at):
             engine = ledger.engines.get(number)
@@ -131,13 +132,11 @@ def _may_follow(ledger: Ledger, call: Call, engine: Engine) -> bool:
         or engine.number not in kind.engines
     ):
         return False
-    calls = ledger.calls
-    for name in order.inputs:
-        source = calls[name]
+    for source in call.sources:
         if source.lost or not (source.state is _DONE or _comes_before(source, call, engine)):
             return False
     for name in order.after:
-        source_after = calls.get(name) or ledger.tasks.get(name)
+        source_after = ledger.calls.get(name) or ledger.tasks.get(name)
         if source_after is not None and source_after.outcome is None and name not in order.inputs:
             return False
     return True
@@ -259,18 +258,14 @@ def _serve(ledger: Ledger, kind: Kind, engine: Engine, *, several: bool) -> None
     ready, other = kind.ready, kind.least()
     while True:
         call = ready.pop()
-        target = engine
-        if call.order.inputs:
-            target = _nearest(ledger, call) or engine
-        _send(ledger, call, target)
+        _send(ledger, call, (_nearest(ledger, call) or engine) if call.sources else engine)
         if kind.alone:
             left_limited(ledger, kind)
+        if not _takes(ledger, engine, kind):
+            return
         if not (several and ready.size and (engine.load, engine.number) < other):
             break
-        if not _takes(ledger, engine, kind):
-            break
-    if _takes(ledger, engine, kind):
-        kind.offer(engine.load, engine.number)
+    kind.offer(engine.load, engine.number)
 
 
 def left_limited(ledger: Ledger, kind: Kind) -> None:
@@ -283,9 +278,7 @@ def left_limited(ledger: Ledger, kind: Kind) -> None:
 def _nearest(ledger: Ledger, call: Call) -> Engine | None:
     """The engine with most bytes of a call's inputs, if it may and can take the call."""
     sizes: dict[EngineNumber, int] | None = None
-    calls = ledger.calls
-    for name in call.order.inputs:
-        value = calls[name]
+    for value in call.sources:
         if not value.kept and value.engine is not None:
             sizes = sizes or {}
             sizes[value.engine] = sizes.get(value.engine, 0) + value.nbytes
@@ -301,10 +294,9 @@ def _nearest(ledger: Ledger, call: Call) -> Engine | None:
 def _send(ledger: Ledger, call: Call, engine: Engine) -> None:
     call.move(_RUNNING)
     number = call.engine = engine.number
-    call.attempt += 1
+    attempt = call.attempt = call.attempt + 1
     call.begun = call.recalled = False
-    order = call.order
-    expected = call.expected = ledger.means.expected(order.function)
+    expected = call.expected = call.mean.seconds
     load = engine.load = engine.load + expected
     inflight = engine.inflight
     inflight[call.id] = call
@@ -314,20 +306,18 @@ def _send(ledger: Ledger, call: Call, engine: Engine) -> None:
         engine.state = EngineState.BUSY
         ledger.show(engine)
     inputs: tuple[InputPlace, ...] = ()
-    if order.inputs:
-        calls = ledger.calls
-        inputs = tuple([_place_of(calls[name], number) for name in order.inputs])
-    if call.waiters:
+    if call.sources:
+        inputs = tuple([source.place_of_value or _place_of(source, number) for source in call.sources])
+    if call.waiters is not None:
         let_follow(ledger, call.waiters, engine)
     runs = ledger.outbox.runs.get(number)
     if runs is None:
-        ledger.outbox.runs[number] = [CallRun(call.id, call.attempt, inputs)]
-    else:
-        runs.append(CallRun(call.id, call.attempt, inputs))
+        runs = ledger.outbox.runs[number] = []
+    runs.append(CallRun(call.id, attempt, inputs))
     if call.kind.alone:
         engine.alone = True
         engine.accepts = False
-        timeout = order.options.timeout
+        timeout = call.order.options.timeout
         assert timeout is not None, f"call {call.id} has no time limit"
         timer = f"timeout/{call.id}/{call.attempt}"
         ledger.call_timers[timer] = (call,)
@@ -337,18 +327,18 @@ def _send(ledger: Ledger, call: Call, engine: Engine) -> None:
 def _place_of(value: Call, number: EngineNumber) -> InputPlace:
     if value.state is not _DONE:
         return InputPlace(value.id, number, value.attempt)
-    return InputPlace(value.id, None if value.kept else value.engine)
+    place = value.place_of_value = InputPlace(value.id, None if value.kept else value.engine)
+    return place
 
 
 def let_follow(ledger: Ledger, waiters: Iterable[Call], engine: Engine) -> None:
     """Have those looked at, when there is room, of which all that they miss has been sent to this engine."""
-    number, calls = engine.number, ledger.calls
+    number = engine.number
     for waiter in waiters:
         if waiter.state is not _WAITING:  # it ended meanwhile, and what it needed may be forgotten
             continue
         if waiter.missing > 1:
-            for name in waiter.order.inputs:
-                source = calls[name]
+            for source in reversed(waiter.sources):  # what was submitted last is sent last
                 if source.state is not _DONE and (source.state is not _RUNNING or source.engine != number):
                     break
             else:
@@ -400,7 +390,7 @@ def share(ledger: Ledger, engine: Engine) -> None:
 def has_begun(ledger: Ledger, engine: Engine, call: Call) -> None:
     """A call runs and has for so long that what is sent behind it would wait: let another engine take of that."""
     call.begun = True
-    ledger.means.learn_at_least(call.order.function, BEGUN_AFTER)
+    call.mean.learn_at_least(BEGUN_AFTER)
     if call.expected < BEGUN_AFTER and call.id in engine.inflight:
         engine.load += BEGUN_AFTER - call.expected
         call.expected = BEGUN_AFTER

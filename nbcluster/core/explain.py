@@ -171,8 +171,8 @@ def _listed_open(scheduler: Scheduler, names: Iterable[TaskId]) -> str:
 
 def _why_ready(scheduler: Scheduler, call: Call) -> str:
     ready = call.kind.ready
-    mine = list(ready.lines[call.owner]).index(call)
-    others = ready.size - len(ready.lines[call.owner])
+    own = ready.by_client()[call.owner]
+    mine, others = own.index(call), ready.size - len(own)
     shared = f", sharing them with {_count(others)} of other clients" if others else ""
     engines = [scheduler.engines[number] for number in call.kind.engines]
     up = sum(is_up(engine) for engine in engines)

@@ -129,10 +129,11 @@ class Ledger:
 
     # -- tasks --------------------------------------------------------------------------------
 
-    def next_sequence(self) -> int:
-        """A position behind all that was submitted."""
-        self._sequence += 1
-        return self._sequence
+    def next_sequences(self, count: int) -> int:
+        """The first of so many positions behind all that was submitted."""
+        first = self._sequence + 1
+        self._sequence += count
+        return first
 
     def enter(self, task: Task) -> None:
         """Accept a task: let it wait in its engine's lane, in the pool of its language, or for what it comes after."""

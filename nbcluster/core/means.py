@@ -12,34 +12,47 @@ _LIMIT = 4096
 """Functions that are remembered."""
 
 
+class Mean:
+    """A running mean of what calls of one function took.
+
+    Attributes
+    ----------
+    seconds : float
+        What a call is expected to take.
+    """
+
+    __slots__ = ("_count", "seconds")
+
+    def __init__(self) -> None:
+        self.seconds = UNKNOWN
+        self._count = 0
+
+    def learn(self, seconds: float) -> None:
+        """A call took so long."""
+        count = self._count
+        if count < _MEMORY:
+            self._count = count = count + 1
+        self.seconds += (seconds - self.seconds) / count
+
+    def learn_at_least(self, seconds: float) -> None:
+        """A call has taken so long and has not ended."""
+        if self._count and self.seconds < seconds:
+            self.learn(seconds)
+
+
 class Means:
-    """A running mean for each of the functions that were called last."""
+    """The means of the functions that were called last."""
 
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: dict[str, list[float]] = {}
-        """The mean, and of how many."""
+        self._known: dict[str, Mean] = {}
 
-    def expected(self, function: str) -> float:
-        """Seconds that a call of this function is expected to take."""
-        known = self._known.get(function)
-        return UNKNOWN if known is None else known[0]
-
-    def learn(self, function: str, seconds: float) -> None:
-        """A call of this function took so long."""
-        known = self._known.get(function)
-        if known is None:
+    def of(self, function: str) -> Mean:
+        """The mean of a function, by its digest."""
+        mean = self._known.get(function)
+        if mean is None:
             if len(self._known) >= _LIMIT:
                 del self._known[next(iter(self._known))]
-            self._known[function] = [seconds, 1]
-            return
-        if known[1] < _MEMORY:
-            known[1] += 1
-        known[0] += (seconds - known[0]) / known[1]
-
-    def learn_at_least(self, function: str, seconds: float) -> None:
-        """A call of this function has taken so long and has not ended."""
-        known = self._known.get(function)
-        if known is not None and known[0] < seconds:
-            self.learn(function, seconds)
+            mean = self._known[function] = Mean()
+        return mean

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from nbcluster.core.effects import InputPlace
 from nbcluster.core.inputs import CallOrder
 from nbcluster.core.kinds import Kind
+from nbcluster.core.means import Mean
 from nbcluster.core.queues import Line
 from nbcluster.ids import CellId, ClientId, EngineNumber, Incarnation, TaskId
 from nbcluster.protocol.messages import KernelSpecRef, Outcome, SubmitCell
@@ -53,6 +55,8 @@ that it takes is.
 """
 
 FINAL = _ENDS | {TaskState.DONE}
+
+_WAITING = TaskState.WAITING
 
 
 class EngineState(Enum):
@@ -137,52 +141,13 @@ class Ended:
     """The first that did not succeed: itself, or what it was to come after."""
 
 
-@dataclass(slots=True, eq=False)
-class Call:
-    """One call, from its submission until nobody needs its value."""
+class _Seldom:
+    """What few calls ever have: they find the usual here, and only those few pay for their own."""
 
-    id: TaskId
-    owner: ClientId
-    order: CallOrder
-    sequence: int
-    """Position in the order of submission."""
-    place: int
-    """Its turn among what is ready: the position of the last root that it grew from, so graphs go depth-first."""
-    kind: Kind
-    """Which engines may run it, and where it waits with others of its like unless it is pinned."""
-    state: TaskState = TaskState.WAITING
-    engine: EngineNumber | None = None
-    """Where it is pinned, runs, or ended."""
-    attempt: int = 0
-    queued: bool = False
-    begun: bool = False
-    """Its engine has said that it runs."""
-    recalled: bool = False
-    """Its engine has been asked to give it back if it has not begun."""
-    expected: float = 0.0
-    """Seconds that this attempt was expected to take when it was sent."""
-    missing: int = 0
-    """So many tasks must end before it is ready; when it was sent ahead, before its engine begins it."""
-    waiters: list[Call] | None = None
-    """Calls that wait for the end of this one, here or sent ahead to its engine."""
-    users: dict[TaskId, Call] | None = None
-    """Calls that have not ended and take its value."""
-    heirs: dict[TaskId, Call] | None = None
-    """Calls that took its value and whose own values, should they be lost, are made again from it."""
-    held: bool = True
-    """Its owner has a Future of it."""
-    keyed: bool = False
-    """A key holds it."""
-    kept: bool = True
-    """The controller has the value; otherwise it lies on the engine alone."""
-    nbytes: int = 0
-    """Size of the value."""
-    lost: str = ""
-    """Why the value is no more, "" while it is there."""
+    __slots__ = ()
+
     unmade: str = ""
     """Why the value could not be made again, where that is not said by its options."""
-    again: str = ""
-    """How the value was lost that it makes again now, "" when it does not."""
     remade: int = 0
     """How often it made its value again."""
     because: str = ""
@@ -194,15 +159,131 @@ class Call:
     stop_cause: StopCause | None = None
     stop_reason: str = ""
     force: bool = False
-    seconds: float = 0.0
-    """How long the attempt ran that ended it; 0 when it did not run, or nobody knows."""
-    outcome: CallOutcome | None = None
-    """What its owner was told, without traceback and pickled exception."""
+
+
+class Call(_Seldom):
+    """One call, from its submission until nobody needs its value.
+
+    Attributes
+    ----------
+    sequence : int
+        Position in the order of submission.
+    place : int
+        Its turn among what is ready: the position of the last root that it grew from, so graphs go depth-first.
+    kind : Kind
+        Which engines may run it, and where it waits with others of its like unless it is pinned.
+    engine : EngineNumber, optional
+        Where it is pinned, runs, or ended.
+    begun : bool
+        Its engine has said that it runs.
+    recalled : bool
+        Its engine has been asked to give it back if it has not begun.
+    mean : Mean
+        What calls of its function take.
+    expected : float
+        Seconds that this attempt was expected to take when it was sent.
+    sources : tuple of Call
+        Those whose values it takes, as its order names them; empty once it has ended.
+    missing : int
+        So many tasks must end before it is ready; when it was sent ahead, before its engine begins it.
+    waiters : list of Call, optional
+        Calls that wait for the end of this one, here or sent ahead to its engine.
+    takers : list of Call, optional
+        Calls that take its value and did not wait for it, or do no more. Who has ended is passed over.
+    needed : int
+        How often it is a source of calls that have not ended.
+    heirs : dict of TaskId to Call, optional
+        Calls that took its value and whose own values, should they be lost, are made again from it.
+    held : bool
+        Its owner has a Future of it.
+    keyed : bool
+        A key holds it.
+    kept : bool
+        The controller has the value; otherwise it lies on the engine alone.
+    nbytes : int
+        Size of the value.
+    place_of_value : InputPlace, optional
+        As engines are told where the value is; None until one has been.
+    lost : str
+        Why the value is no more, "" while it is there.
+    again : str
+        How the value was lost that it makes again now, "" when it does not.
+    seconds : float
+        How long the attempt ran that ended it; 0 when it did not run, or nobody knows.
+    outcome : CallOutcome, optional
+        What its owner was told, without traceback and pickled exception.
+    """
+
+    __slots__ = (
+        "__dict__",  # for what is seldom had
+        "again",
+        "attempt",
+        "begun",
+        "engine",
+        "expected",
+        "heirs",
+        "held",
+        "id",
+        "kept",
+        "keyed",
+        "kind",
+        "lost",
+        "mean",
+        "missing",
+        "nbytes",
+        "needed",
+        "order",
+        "outcome",
+        "owner",
+        "place",
+        "place_of_value",
+        "queued",
+        "recalled",
+        "seconds",
+        "sequence",
+        "sources",
+        "state",
+        "takers",
+        "waiters",
+    )
+
+    heirs: dict[TaskId, Call] | None
+    outcome: CallOutcome | None
+    place_of_value: InputPlace | None
+    takers: list[Call] | None
+    waiters: list[Call] | None
+    sources: tuple[Call, ...]
+
+    def __init__(self, owner: ClientId, order: CallOrder, sequence: int, kind: Kind, mean: Mean) -> None:
+        self.id: TaskId = order.task
+        self.owner = owner
+        self.order = order
+        self.kind = kind
+        self.mean = mean
+        self.sequence = self.place = sequence
+        self.state = _WAITING
+        self.engine: EngineNumber | None = None
+        self.sources = ()
+        self.waiters = self.takers = self.heirs = self.outcome = self.place_of_value = None
+        self.attempt = self.missing = self.needed = self.nbytes = 0
+        self.queued = self.begun = self.recalled = self.keyed = False
+        self.held = self.kept = True
+        self.expected = self.seconds = 0.0
+        self.lost = self.again = ""
+
+    def __repr__(self) -> str:
+        return f"<call {self.id}: {self.state.value}>"
 
     @property
     def title(self) -> str:
         """What a message calls it."""
         return self.order.options.label or "a call"
+
+    @property
+    def users(self) -> list[Call]:
+        """Calls that have not ended and take its value."""
+        near = dict.fromkeys((*(self.takers or ()), *(self.waiters or ())))
+        return [call for call in near if self in call.sources]
 
     def move(self, state: TaskState) -> None:
         """Go to another state, as the table of moves allows."""

@@ -113,13 +113,17 @@ class Turns:
 
 
 class FairLine(Generic[T]):
-    """One line for each client; the first of all is the one with the lowest rank, of the client served least."""
+    """One line for each client; the first of all is the one with the lowest rank, of the client served least.
 
-    __slots__ = ("_turns", "lines", "size")
+    Most that comes is taken at once: what comes while nothing waits anywhere needs no line and no turn.
+    """
+
+    __slots__ = ("_lines", "_single", "_turns", "size")
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
-        self.lines: dict[ClientId, Line[T]] = {}
+        self._lines: dict[ClientId, Line[T]] = {}
+        self._single: tuple[ClientId, int, int, T] | None = None
         self.size = 0
 
     def __len__(self) -> int:
@@ -127,41 +131,65 @@ class FairLine(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         """Go through what waits, client by client."""
-        return (item for line in self.lines.values() for item in line)
+        return (item for items in self.by_client().values() for item in items)
+
+    def by_client(self) -> dict[ClientId, list[T]]:
+        """What waits of each client, in order."""
+        if self._single is not None:
+            return {self._single[0]: [self._single[3]]}
+        return {client: list(line) for client, line in self._lines.items()}
 
     def push(self, client: ClientId, rank: int, sequence: int, item: T) -> None:
         """Let something of a client wait."""
-        line = self.lines.get(client)
+        if not self.size and not self._turns.served:
+            self._single = (client, rank, sequence, item)
+            item.queued = True
+            self.size = 1
+            return
+        if self._single is not None:
+            single, self._single = self._single, None
+            self._line_of(single[0]).push(*single[1:])
+        line = self._lines.get(client)
         if line is None:
-            line = self.lines[client] = Line()
-            self._turns.enter(client)
+            line = self._line_of(client)
         line.push(rank, sequence, item)
         self.size += 1
 
+    def _line_of(self, client: ClientId) -> Line[T]:
+        line = self._lines.get(client)
+        if line is None:
+            line = self._lines[client] = Line()
+            self._turns.enter(client)
+        return line
+
     def key(self) -> tuple[int, int, int]:
         """Sorts this among other fair lines by its first, which there must be: rank, served, sequence."""
-        client = self._first()
-        entry = self.lines[client].head()
-        assert entry is not None, f"an empty line of {client} is kept"
-        return entry[0], self._turns.served[client], entry[1]
+        client, rank, sequence = self._first()
+        return rank, self._turns.served.get(client, 0), sequence
 
     def goes_before(self, client: ClientId, rank: int, sequence: int) -> bool:
         """Whether the first is to go before something of a client that does not wait here."""
         if not self.size:
             return False
-        other = self._first()
-        entry = self.lines[other].head()
-        assert entry is not None, f"an empty line of {other} is kept"
-        return entry[0] < rank or (entry[0] == rank and (other != client or entry[1] < sequence))
+        other, its_rank, its_sequence = self._first()
+        return its_rank < rank or (its_rank == rank and (other != client or its_sequence < sequence))
 
     def pop(self) -> T:
         """Take the first, which there must be, and count it as a service to its client."""
-        lines = self.lines
-        client = next(iter(lines)) if len(lines) == 1 else self._first()
+        served = self._turns.served
+        if self._single is not None:
+            client, _, _, item = self._single
+            self._single, self.size = None, 0
+            item.queued = False
+            if client in served:  # it has something waiting elsewhere by now
+                served[client] += 1
+            return item
+        lines = self._lines
+        client = next(iter(lines)) if len(lines) == 1 else self._first()[0]
         line = lines[client]
         item = line.pop()
         self.size -= 1
-        self._turns.served[client] += 1
+        served[client] += 1
         if not line.size:
             del lines[client]
             self._turns.leave(client)
@@ -169,24 +197,29 @@ class FairLine(Generic[T]):
 
     def discard(self, client: ClientId, item: T) -> None:
         """Take out one that waits here."""
-        line = self.lines[client]
-        line.discard(item)
         self.size -= 1
+        if self._single is not None:
+            self._single = None
+            item.queued = False
+            return
+        line = self._lines[client]
+        line.discard(item)
         if not line.size:
-            del self.lines[client]
+            del self._lines[client]
             self._turns.leave(client)
 
-    def _first(self) -> ClientId:
-        lines = self.lines
-        if len(lines) == 1:
-            return next(iter(lines))
+    def _first(self) -> tuple[ClientId, int, int]:
+        """The client, the rank and the sequence of the first, which there must be."""
+        if self._single is not None:
+            return self._single[:3]
         best: tuple[int, int, int] | None = None
-        found: ClientId | None = None
-        for client, line in lines.items():
+        found = ClientId("")
+        served = self._turns.served
+        for client, line in self._lines.items():
             entry = line.head()
             assert entry is not None, f"an empty line of {client} is kept"
-            key = (entry[0], self._turns.served[client], entry[1])
+            key = (entry[0], served[client], entry[1])
             if best is None or key < best:
                 best, found = key, client
-        assert found is not None, "nothing waits"
-        return found
+        assert best is not None, "nothing waits"
+        return found, best[0], best[2]

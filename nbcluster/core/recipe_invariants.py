@@ -39,7 +39,7 @@ def check_recipes(scheduler: Scheduler) -> None:
     for call in recipes.past.values():
         assert call.heirs, f"{call.id} is past, and no recipe needs it"
         assert call.id in recipes.sizes, f"{call.id} is past, and has neither a recipe nor a value here"
-        is_needed = call.held or call.keyed or bool(call.users)
+        is_needed = call.held or call.keyed or call.needed > 0
         assert not is_needed, f"{call.id} is past, and is needed"
     for call in scheduler.calls.values():
         _check_call(scheduler, call)
@@ -58,6 +58,6 @@ def _check_call(scheduler: Scheduler, call: Call) -> None:
     assert not call.again or call.outcome is None, f"{call.id} has ended and makes its value again"
     assert not call.again or call.state not in FINAL, f"{call.id} makes its value again and is {call.state}"
     if call.again and call.state in (TaskState.WAITING, TaskState.READY):
-        assert call.held or call.keyed or call.users or call.heirs, f"nobody needs {call.id}, made again"
+        assert call.held or call.keyed or call.needed or call.heirs, f"nobody needs {call.id}, made again"
     if call.state in FINAL and call.state is not TaskState.DONE:
         assert not call.heirs, f"{call.id} has no value, and others are to be made from it"

@@ -122,8 +122,7 @@ def keep(ledger: Ledger, call: Call, nbytes: int, function: int) -> None:
         call.unmade = "its arguments lay in shared memory and could not be kept there"
         return
     ledger.recipes.add(call, nbytes, function)
-    for name in call.order.inputs:
-        source = ledger.calls[name]
+    for source in call.sources:
         if source.heirs is None:
             source.heirs = {}
         source.heirs[call.id] = call

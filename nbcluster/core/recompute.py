@@ -101,15 +101,16 @@ def _revive(ledger: Ledger, lost: list[Call]) -> None:
         _begin_again(ledger, call)
     ledger.effects.append(MakeAgain(tuple(again)))
     for call in again.values():
-        for name in dict.fromkeys(call.order.inputs):
-            source = _wanted_again(ledger, name)
+        call.sources = tuple([_wanted_again(ledger, name) for name in call.order.inputs])
+        for source in call.sources:
             if source.heirs is not None and source.heirs.pop(call.id, None) is not None and not source.heirs:
                 source.heirs = None
-            if source.users is None:
-                source.users = {}
-            source.users[call.id] = call
+            source.needed += 1
+            if source.takers is None:
+                source.takers = []
+            source.takers.append(call)
     for source in again.values():
-        for user in (source.users or {}).values():
+        for user in source.users:
             if user.state is TaskState.READY:
                 unqueue(ledger, user)
                 user.move(TaskState.WAITING)
@@ -138,6 +139,7 @@ def _begin_again(ledger: Ledger, call: Call) -> None:
     call.again, call.lost = call.lost or call.again, ""
     call.remade += 1
     call.outcome, call.engine, call.kept = None, None, True
+    call.place_of_value = None
     call.missing = call.failures = 0
     call.begun = call.recalled = False
     call.seconds = 0.0
@@ -169,8 +171,7 @@ def wait_for(ledger: Ledger, call: Call, source: Call) -> None:
 
 def waits_again(ledger: Ledger, call: Call) -> bool:
     """Let a call that was ready or sent wait for its inputs that are being made again. Whether there are any."""
-    for name in dict.fromkeys(call.order.inputs):
-        source = ledger.calls[name]
+    for source in dict.fromkeys(call.sources):
         if source.again and source.outcome is None and call not in (source.waiters or ()):
             wait_for(ledger, call, source)
     return bool(call.missing)

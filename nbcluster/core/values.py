@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from nbcluster.core import recipes
 from nbcluster.core.effects import CallEnd, ClearTimer
 from nbcluster.core.ledger import Ledger
-from nbcluster.core.model import FINAL, MOVES, Call, Ended, Engine, TaskState
+from nbcluster.core.model import FINAL, MOVES, Call, Ended, TaskState
 from nbcluster.errors import UsageError, ValueReleased
 from nbcluster.ids import ClientId, TaskId
 from nbcluster.protocol.outcomes import (
@@ -21,6 +23,9 @@ from nbcluster.protocol.outcomes import (
 _SHORT = 300
 """Characters that are kept of what an exception said."""
 
+_PAST_TAKERS = 16
+"""So many calls that have ended, and as many as have not, a value may know that took it."""
+
 _DONE, _RUNNING, _WAITING = TaskState.DONE, TaskState.RUNNING, TaskState.WAITING
 
 
@@ -30,60 +35,101 @@ _DONE, _RUNNING, _WAITING = TaskState.DONE, TaskState.RUNNING, TaskState.WAITING
 def wait_for_inputs(ledger: Ledger, call: Call) -> Rejected | None:
     """Note what a new call waits for. Returns why it cannot be, if it cannot."""
     order = call.order
-    cells: dict[TaskId, None] = {}
-    sources: list[Call] = []
+    if order.after and (refused := _come_after(ledger, call)) is not None:
+        return refused
+    sources = tuple(map(ledger.calls.get, order.inputs))
+    missing = place = 0
+    for source in sources:
+        if source is None or (source.outcome is not None and (source.lost or source.state is not _DONE)):
+            call.sources = cast(
+                "tuple[Call, ...]", sources[: sources.index(source)]
+            )  # those are let go again
+            return _why_unusable(ledger, call)
+        source.needed += 1
+        if source.place > place:
+            place = source.place
+        if source.outcome is not None:
+            _take(source, call)
+            continue
+        waiters = source.waiters
+        if waiters is None:
+            source.waiters = [call]
+        elif waiters[-1] is call:  # it is named twice
+            continue
+        else:
+            waiters.append(call)
+        missing += 1
+        if source.state is _RUNNING:
+            _follow(ledger, source, call)
+    call.sources = cast("tuple[Call, ...]", sources)
+    call.missing += missing
+    if place:
+        call.place = place
+    return None
+
+
+def _why_unusable(ledger: Ledger, call: Call) -> Rejected:
+    """Why a new call cannot have what it takes: the first that never was or did not succeed, else one lost since."""
     lost: Call | None = None
-    place = 0
-    for name in order.inputs + order.after if order.after else order.inputs:
+    for name in call.order.inputs:
+        source = ledger.calls.get(name)
+        if source is None:
+            return Rejected("ValueReleased", _never(name))
+        if source.outcome is not None and not isinstance(source.outcome, Returned):
+            return because_of(ledger, call, source)
+        if source.lost and lost is None:
+            lost = source
+    assert lost is not None, f"call {call.id} can have all that it takes"
+    return _lost(lost)
+
+
+def _come_after(ledger: Ledger, call: Call) -> Rejected | None:
+    """Let a new call wait for what it comes after and takes no value of. Returns why it cannot be, if it cannot."""
+    cells: dict[TaskId, None] = {}
+    sources: dict[Call, None] = {}
+    for name in call.order.after:
         source = ledger.calls.get(name)
         if source is None:
             ended = ledger.ended.get(name)
-            if name in order.inputs or (ended is None and name not in ledger.tasks):
+            if ended is None and name not in ledger.tasks:
                 return Rejected("ValueReleased", _never(name))
             if ended is None:
                 cells[name] = None
             elif ended.became:
                 return because_of_cell(call, ended)
-            continue
-        if source.outcome is not None and not isinstance(source.outcome, Returned):
+        elif source.outcome is None:
+            if name not in call.order.inputs:
+                sources[source] = None
+        elif not isinstance(source.outcome, Returned):
             return because_of(ledger, call, source)
-        if len(sources) < len(order.inputs):
-            if source.lost and lost is None:
-                lost = source
-            if source.place > place:
-                place = source.place
-        sources.append(source)
-    if lost is not None:
-        return _lost(lost)
-    call.place = place or call.place
+    call.missing = len(cells) + len(sources)
     for name in cells:
-        call.missing += 1
         ledger.awaited.setdefault(name, []).append(call)
-    _link(ledger, call, sources)
+    for source in sources:
+        if source.waiters is None:
+            source.waiters = []
+        source.waiters.append(call)
+        if source.state is _RUNNING:
+            _follow(ledger, source, call)
     return None
 
 
-def _link(ledger: Ledger, call: Call, sources: list[Call]) -> None:
-    """Let a call be a user of its inputs, which come first, and wait for all that have not ended."""
-    name, inputs = call.id, len(call.order.inputs)
-    for i, source in enumerate(sources):
-        if i < inputs:
-            if source.users is None:
-                source.users = {name: call}
-            else:
-                source.users[name] = call
-        if source.state is not _DONE:
-            waiters = source.waiters
-            if waiters is None:
-                source.waiters = [call]
-            elif waiters[-1] is call:  # it is named twice
-                continue
-            else:
-                waiters.append(call)
-            call.missing += 1
-            if source.state is _RUNNING and source.engine is not None:
-                ledger.engines[source.engine].followers[name] = call
-                ledger.hungry.add(source.engine)
+def _take(source: Call, call: Call) -> None:
+    """Note that a call takes a value that is there. Those that had it are taken out when they are many."""
+    takers = source.takers
+    if takers is None:
+        source.takers = [call]
+    else:
+        takers.append(call)
+        if len(takers) > 2 * source.needed + _PAST_TAKERS:
+            source.takers = [taker for taker in takers if taker.outcome is None]
+
+
+def _follow(ledger: Ledger, source: Call, call: Call) -> None:
+    """What a call waits for has been sent: see whether it can be sent behind."""
+    assert source.engine is not None, f"call {source.id} runs nowhere"
+    ledger.engines[source.engine].followers[call.id] = call
+    ledger.hungry.add(source.engine)
 
 
 def _never(name: TaskId) -> str:
@@ -99,8 +145,7 @@ def _lost(source: Call) -> Rejected:
 
 def unusable_input(ledger: Ledger, call: Call) -> Rejected | None:
     """Why a call cannot run any more: a value that it takes is gone, or could not be made again."""
-    for name in call.order.inputs:
-        source = ledger.calls[name]
+    for source in call.sources:
         if source.lost:
             return _lost(source)
         if source.state is not TaskState.DONE and source.outcome is not None:
@@ -164,8 +209,40 @@ def end(ledger: Ledger, call: Call, state: TaskState, outcome: CallOutcome) -> N
         tell(ledger, call, outcome)
     call.state = state
     ledger.open_calls -= 1
-    if not (call.held or call.keyed or call.users):
+    if not (call.held or call.keyed or call.needed):
         forget(ledger, call)
+
+
+def succeed(ledger: Ledger, call: Call, outcome: Returned) -> None:
+    """End a call that has returned: as `end` does, for one that was not asked to end nor makes a value again."""
+    outbox, name = ledger.outbox, call.id
+    ends = outbox.ends.get(call.owner)
+    if ends is None:
+        ends = outbox.ends[call.owner] = []
+    ends.append(CallEnd(name, call.engine, call.attempt, outcome))
+    if call.kept or name not in ledger.recipes.sizes:
+        outbox.over.append(name)
+    else:
+        outbox.retired.append(name)
+    call.outcome = outcome
+    call.state = _DONE
+    ledger.open_calls -= 1
+    if call.sources:
+        _let_inputs_go(ledger, call)
+    waiters = call.waiters
+    if waiters is not None:
+        freed = ledger.freed
+        for waiter in waiters:
+            missing = waiter.missing = waiter.missing - 1
+            if not missing and waiter.state is _WAITING:
+                freed.append(waiter)
+        call.waiters = None
+    if call.needed:
+        call.takers = waiters
+    elif not (call.held or call.keyed):
+        forget(ledger, call)
+    if ledger.awaited and (waiting := ledger.awaited.pop(name, None)):
+        ledger.over.append((end_of(call, outcome), waiting))
 
 
 def tell(ledger: Ledger, call: Call, outcome: CallOutcome) -> None:
@@ -189,17 +266,19 @@ def tell(ledger: Ledger, call: Call, outcome: CallOutcome) -> None:
     call.outcome = outcome
     if isinstance(outcome, Threw):
         call.outcome = Threw(outcome.ename, outcome.evalue[:_SHORT])
-    if call.order.inputs:
+    if call.sources:
         _let_inputs_go(ledger, call)
-    if call.waiters is not None:
+    waiters = call.waiters
+    if waiters is not None:
         if isinstance(outcome, Returned):
-            for waiter in call.waiters:
+            for waiter in waiters:
                 waiter.missing -= 1
                 if not waiter.missing and waiter.state is _WAITING:
                     ledger.freed.append(waiter)
         else:
-            ledger.doomed += [(waiter, call) for waiter in call.waiters]
+            ledger.doomed += [(waiter, call) for waiter in waiters]
         call.waiters = None
+    call.takers = [*(call.takers or ()), *(waiters or ())] if call.needed else None
     if ledger.awaited and (waiting := ledger.awaited.pop(call.id, None)):
         ledger.over.append((end_of(call, outcome), waiting))
 
@@ -215,14 +294,13 @@ def _end_again(ledger: Ledger, call: Call, outcome: CallOutcome) -> CallOutcome:
 
 
 def _let_inputs_go(ledger: Ledger, call: Call) -> None:
-    calls, user = ledger.calls, call.id
-    for name in call.order.inputs:
-        source = calls.get(name)
-        if source is not None and source.users is not None:
-            source.users.pop(user, None)
-            if not source.users:
-                source.users = None
+    for source in call.sources:
+        needed = source.needed = source.needed - 1
+        if not needed:
+            source.takers = None
+            if not source.held:
                 let_go(ledger, source)
+    call.sources = ()
 
 
 def clear_timer(ledger: Ledger, call: Call) -> None:
@@ -277,7 +355,7 @@ def release_all_of(ledger: Ledger, client: ClientId) -> None:
 
 def let_go(ledger: Ledger, call: Call) -> None:
     """Forget a call that has ended when nobody needs it; one that makes a lost value again need not."""
-    if not (call.held or call.keyed or call.users):
+    if not (call.held or call.keyed or call.needed):
         if call.state in FINAL:
             forget(ledger, call)
         elif call.again:
@@ -286,7 +364,7 @@ def let_go(ledger: Ledger, call: Call) -> None:
 
 def is_idle(call: Call) -> bool:
     """Whether a call waits to make a lost value again that nobody needs any more, not even for other values."""
-    is_needed = call.held or call.keyed or bool(call.users) or bool(call.heirs)
+    is_needed = call.held or call.keyed or call.needed > 0 or bool(call.heirs)
     return bool(call.again) and not is_needed and call.state in (TaskState.WAITING, TaskState.READY)
 
 
@@ -303,19 +381,11 @@ def forget(ledger: Ledger, call: Call) -> None:
         recipes.let_go(ledger, call)
 
 
-def keep(ledger: Ledger, call: Call, engine: Engine, nbytes: int, kept_here: bool) -> None:
-    """Note where the value is of a call that has just succeeded."""
-    call.nbytes = nbytes
-    call.kept = kept_here
-    if not kept_here:
-        engine.values[call.id] = None
-
-
 def users_without(lost: list[Call]) -> list[tuple[Call, Rejected]]:
     """The calls that wait and cannot run without these values, which are gone for good, with the reason."""
     hopeless: dict[TaskId, tuple[Call, Rejected]] = {}
     for call in lost:
-        for user in (call.users or {}).values():
+        for user in call.users:
             if user.state in (TaskState.WAITING, TaskState.READY):
                 hopeless.setdefault(user.id, (user, _lost(call)))
     return list(hopeless.values())

@@ -317,7 +317,7 @@ class Calls(RuleBasedStateMachine):
         ledger = scheduler.ledger
         left = [ledger.tasks, ledger.calls, ledger.keys, ledger.pools, ledger.cells, ledger.timers]
         left += [ledger.call_timers, ledger.turns.served, ledger.limited, ledger.laden, ledger.held_back]
-        left += [kind.ready.lines for kind in ledger.kinds.values()]
+        left += [kind.ready.by_client() for kind in ledger.kinds.values()]
         left += [engine.inflight for engine in ledger.engines.values()]
         left += [engine.values for engine in ledger.engines.values()]
         left += [process.calls.values for process in self.sim.processes.values()]

@@ -669,3 +669,28 @@ def test_what_has_ended_says_where_it_ran_and_how_long(sim):
     sim.call("d", retries=1).give(0, "d", outcome=Threw("ValueError", "no"), seconds=9.0)
     sim.cancel("d").give(0, "d", outcome=GONE)
     assert "9 s" not in says("d")
+
+
+def test_a_value_that_is_held_does_not_remember_who_took_it(sim):
+    sim.engines(1).call("x").give(0, seconds=FAST)
+    source = sim.scheduler.calls["x"]
+    for n in range(200):
+        sim.call(f"f{n}", inputs=("x",))
+        if n % 10:  # some are always under way, so that the value is needed throughout
+            sim.give(0, f"f{n}", seconds=FAST).release(f"f{n}")
+    assert source.needed == 20
+    assert len(source.takers) <= 2 * 20 + 17
+    sim.give(0, *sim.flight(0), seconds=FAST)
+    assert (source.needed, source.takers) == (0, None)
+
+
+def test_a_value_that_is_named_twice_is_waited_for_once_and_let_go_once(sim):
+    sim.engines(1).call("x")
+    sim.call("f", inputs=("x", "x"))
+    call = sim.scheduler.calls["f"]
+    assert (call.missing, call.sources[0].needed) == (1, 2)
+    sim.release("x").give(0, "x", seconds=FAST)
+    assert (call.missing, "x" in sim.scheduler.calls) == (0, True)
+    sim.give(0, "f", seconds=FAST)
+    assert "x" not in sim.scheduler.calls
+    assert (call.sources, sim.scheduler.queued) == ((), 0)

@@ -94,6 +94,28 @@ def test_turns_count_over_several_lines_and_are_forgotten_with_the_last():
     assert turns.served == {}
 
 
+def test_what_waits_alone_keeps_its_turn_when_others_come():
+    turns = Turns()
+    one, two = fair(turns, ann=1), fair(turns, bob=3)
+    assert turns.served == {"bob": 0}
+    one.push("ann", -1, 9, Item("urgent"))
+    assert one.key() < two.key()
+    assert one.goes_before("ann", 0, 5)
+    assert one.by_client().keys() == {"ann"}
+    assert [one.pop().name for _ in range(2)] == ["urgent", "ann0"]
+    assert (len(one), set(turns.served)) == (0, {"bob"})
+
+
+def test_what_waits_alone_can_be_taken_out():
+    turns = Turns()
+    line, item = FairLine(turns), Item("only")
+    line.push("ann", 0, 1, item)
+    line.discard("ann", item)
+    assert (len(line), list(line), item.queued, turns.served) == (0, [], False, {})
+    line.push("bob", 0, 2, item)
+    assert line.pop() is item
+
+
 def test_the_engine_with_least_before_it_is_offered_first_and_offers_do_not_pile_up():
     kind = Kind(("", frozenset(), False, 0), parse(""), {}, False, Turns())
     kind.engines = dict.fromkeys(range(3))
@@ -105,18 +127,19 @@ def test_the_engine_with_least_before_it_is_offered_first_and_offers_do_not_pile
 
 def test_a_mean_follows_what_a_function_does_and_few_are_remembered():
     means = Means()
-    assert means.expected("f") == 1.0
-    means.learn("f", 0.2)
-    means.learn("f", 0.4)
-    assert abs(means.expected("f") - 0.3) < 1e-9
+    mean = means.of("f")
+    assert mean.seconds == 1.0
+    mean.learn(0.2)
+    means.of("f").learn(0.4)
+    assert abs(mean.seconds - 0.3) < 1e-9
     for _ in range(200):
-        means.learn("f", 5.0)
-    assert means.expected("f") > 4.9
-    means.learn_at_least("f", 1.0)
-    means.learn_at_least("unknown", 0.05)
-    assert means.expected("f") > 4.9
-    assert means.expected("unknown") == 1.0
+        mean.learn(5.0)
+    assert mean.seconds > 4.9
+    mean.learn_at_least(1.0)
+    means.of("unknown").learn_at_least(0.05)
+    assert mean.seconds > 4.9
+    assert means.of("unknown").seconds == 1.0
     for n in range(5000):
-        means.learn(f"other{n}", 0.1)
-    assert means.expected("f") == 1.0
-    assert means.expected("other4999") == 0.1
+        means.of(f"other{n}").learn(0.1)
+    assert means.of("f").seconds == 1.0
+    assert abs(means.of("other4999").seconds - 0.1) < 1e-9
