@@ -9,7 +9,8 @@ from typing import Any
 
 from nbcluster.protocol.offers import Offer
 from nbcluster.transport.frames import Buffer
-from nbcluster.transport.valuefetch import Fetcher, NotFetched, Unwanted
+from nbcluster.transport.landing import NotFetched, Unwanted
+from nbcluster.transport.valuefetch import Fetcher
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,10 @@ from nbcluster.engine.store import Buffer, Kept, Store
 from nbcluster.errors import NBClusterError
 from nbcluster.ids import TaskId
 from nbcluster.protocol.offers import SHIPPED_FROM, SHIPPING, Offer
+from nbcluster.transport.doors import open_door
+from nbcluster.transport.landing import NotFetched, Unwanted
 from nbcluster.transport.valuedoor import ValueDoor
-from nbcluster.transport.valuefetch import Fetcher, NotFetched, Unwanted
+from nbcluster.transport.valuefetch import Fetcher
 
 CameStraight = Callable[[Kept | NBClusterError | None], None]
 """Told the value, why it cannot be had at all, or None: it did not come this way."""
@@ -28,7 +30,7 @@ class Shipping:
     Parameters
     ----------
     url : str
-        Where to listen, see ValueDoor; "" for nowhere.
+        Where to listen, see `open_door`; "" for nowhere.
     store, sharing : Store, Sharing
         Where the values are.
     complain : callable
@@ -54,7 +56,7 @@ class Shipping:
             return None
         if self._door is None:
             try:
-                self._door = ValueDoor(self._url, self._look_up, self._complain)
+                self._door = open_door(self._url, self._look_up, self._complain)
             except (zmq.ZMQError, OSError) as error:
                 self._complain(
                     f"this engine cannot listen at {self._url} ({error}): its values go through the controller"

@@ -12,7 +12,8 @@ from msgspec import Struct
 from nbcluster.ids import TaskId
 
 CHUNK = 1 << 20
-"""Bytes of the pickle and its buffers, one behind the other, that go in one message; the last may be shorter."""
+"""Bytes of the pickle and its buffers, one behind the other, that go in one message; the last may be shorter.
+Where nothing is encrypted they go in no messages, and this is the unit in which they are counted."""
 
 SHIPPED_FROM = 1 << 20
 """Bytes from which on a value goes straight; a smaller one is quicker through the controller."""
@@ -49,6 +50,20 @@ class SendChunks(Struct, frozen=True, tag=True, array_like=True):
     count: int
 
 
+class SendRest(Struct, frozen=True, tag=True, array_like=True):
+    """Send all bytes of the pickle and its buffers from this one on, one behind the other, over this connection."""
+
+    nonce: bytes
+    at: int
+
+
+class RestFollows(Struct, frozen=True, tag=True, array_like=True):
+    """So many bytes follow, in no message."""
+
+    nonce: bytes
+    nbytes: int
+
+
 class ChunkSent(Struct, frozen=True, tag=True, array_like=True):
     """A chunk, in the frame behind."""
 
@@ -63,4 +78,5 @@ class NotThere(Struct, frozen=True, tag=True, array_like=True):
     reason: str
 
 
-ShippingReply = ChunkSent | NotThere
+ShippingRequest = SendChunks | SendRest
+ShippingReply = ChunkSent | RestFollows | NotThere

@@ -1,0 +1,120 @@
+"""Where the bytes of a large value are put as they come. Knows no sockets."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from contextlib import suppress
+
+from nbcluster.errors import NBClusterError
+from nbcluster.payload.sizes import readable
+from nbcluster.protocol.offers import CHUNK
+from nbcluster.transport.frames import Buffer
+
+LARGE = 1 << 20
+"""Bytes of a part that gets pages of its own."""
+
+Value = tuple[bytes, Sequence[Buffer]]
+
+
+class NotFetched(Exception):
+    """A value could not be fetched directly; the text says why. The controller may still bring it."""
+
+    def __init__(self, why: str, *, is_unreachable: bool = False) -> None:
+        super().__init__(why)
+        self.is_unreachable = is_unreachable
+        """Whether nothing ever came from there."""
+
+
+class Unwanted(Exception):
+    """Nobody waits for the value any more."""
+
+
+class Broken(Exception):
+    """A connection ended, or could not be made."""
+
+
+class Landing:
+    """Where the chunks of one value are put. What is in it can be written to.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Bytes of the pickle and of each buffer.
+
+    Raises
+    ------
+    NBClusterError
+        When there is not so much memory.
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self._total = sum(sizes)
+        try:
+            self._parts = [_space_of(size) for size in sizes]
+        except (MemoryError, OSError, ValueError, OverflowError) as error:
+            raise NBClusterError(
+                f"there is no memory here for a value of {readable(self._total)}: {error}; have a call on its engine "
+                "make it smaller, or write a file"
+            ) from error
+        self._open = [part for part in reversed(self._parts) if len(part)]
+        self.at = 0
+        """Bytes that have come."""
+        self.chunks = -(-self._total // CHUNK)
+
+    @property
+    def next(self) -> int:
+        """The chunk that comes next."""
+        return self.at // CHUNK
+
+    @property
+    def missing(self) -> int:
+        """Bytes that have not come."""
+        return self._total - self.at
+
+    def put(self, index: int, chunk: memoryview) -> None:
+        """Take the next chunk.
+
+        Raises
+        ------
+        NotFetched
+            When it is another, or of another size.
+        """
+        expected = min(CHUNK, self.missing)
+        if index != self.next or len(chunk) != expected:
+            raise NotFetched(
+                f"chunk {index} of {len(chunk)} bytes came, where chunk {self.next} of {expected} was due"
+            )
+        while len(chunk):
+            count = min(len(self.room), len(chunk))
+            self.room[:count] = chunk[:count]
+            self.took(count)
+            chunk = chunk[count:]
+
+    @property
+    def room(self) -> memoryview:
+        """Where the next bytes are to be put, while some are missing."""
+        return self._open[-1]
+
+    def took(self, count: int) -> None:
+        """So many bytes were put there."""
+        self.at += count
+        room = self._open.pop()
+        if count < len(room):
+            self._open.append(room[count:])
+
+    @property
+    def value(self) -> Value:
+        """The pickle and its buffers, when all has come."""
+        payload, *buffers = self._parts
+        return bytes(payload), buffers
+
+
+def _space_of(size: int) -> memoryview:
+    if size < LARGE:
+        return memoryview(bytearray(size))
+    mapped = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a wish: filling takes a third less time
+            mapped.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(mapped)
