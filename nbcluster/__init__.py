@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from nbcluster.client.futures import Future
     from nbcluster.client.progress import progress
     from nbcluster.engine.reports import report
+    from nbcluster.notebook.launcher import Launcher
     from nbcluster.payload.values import Ref
 
 _HOMES = {
     "AsyncCluster": "nbcluster.client.aio",
     "Cluster": "nbcluster.client.cluster",
     "Future": "nbcluster.client.futures",
+    "Launcher": "nbcluster.notebook.launcher",
     "Ref": "nbcluster.payload.values",
     "as_completed": "nbcluster.client.collecting",
     "current_cluster": "nbcluster.client.current",
@@ -40,6 +42,7 @@ __all__ = [
     "AsyncCluster",
     "Cluster",
     "Future",
+    "Launcher",
     "Ref",
     "__version__",
     "as_completed",

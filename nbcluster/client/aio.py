@@ -304,10 +304,15 @@ class AsyncCluster(CallingCluster):
             case _:
                 assert_never(notice)
 
+    async def _leaving(self) -> None:
+        await super()._leaving()
+        self.watching.close(f"this notebook has left the cluster {self.name!r}, or stopped it")
+
     def _has_lost(self, error: NBClusterError) -> None:
         super()._has_lost(error)
         self._runs.lose(error)
         self.calls.end(error)
+        self.watching.close(str(error))
 
 
 def _ignore(board: Board) -> None:

@@ -85,6 +85,12 @@ def current_cluster(name: str | None = None) -> Cluster:
     return found
 
 
+def connected_cluster() -> Cluster | None:
+    """The current cluster if this process is connected to it; connects to none."""
+    known = _known.get(_current) if _current is not None else None
+    return known if known is not None and known.is_connected else None
+
+
 def known_clusters() -> list[Cluster]:
     """The clusters that this process has used."""
     return list(_known.values())

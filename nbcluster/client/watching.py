@@ -49,6 +49,13 @@ class Watching:
                 await self._ask(WatchWork(on=bool(self._listeners)))
         return self.board
 
+    def close(self, why: str) -> None:
+        """Nothing more will be told: who looks hears why."""
+        self.board = self.board.end(why)
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener(self.board)
+
     def handle(self, told: WorkTold) -> None:
         """Take a message of the feed. When one is missing, everything is asked for again."""
         self.board = self.board.apply(told)

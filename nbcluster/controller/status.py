@@ -94,7 +94,21 @@ class Picture:
         owner = task.owner if task is not None else call.owner if call is not None else None
         label = title(task.order) if task is not None else call.title if call is not None else ""
         _, since = self._running(engine, process)
-        return EngineNow(engine.number, engine.state.value, label, owner == client, since or 0.0, memory, cpu)
+        silent = process is not None and self._silence.since(process) is not None
+        return EngineNow(
+            engine.number,
+            engine.state.value,
+            label,
+            owner == client,
+            since or 0.0,
+            memory,
+            cpu,
+            host=process.host if process is not None else engine.host,
+            pid=(process.pid or 0) if process is not None else 0,
+            kernel=process.kernel.name if process is not None else engine.kernel or engine.spec.kernel,
+            tags=engine.spec.tags,
+            note="it does not answer, its process lives" if silent else engine.note,
+        )
 
     def show(self, number: EngineNumber, *, gone: bool) -> None:
         """Tell clients of a change of life; going busy and idle again is asked for, not told."""

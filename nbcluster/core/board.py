@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nbcluster.ids import EngineNumber
 from nbcluster.protocol.feed import (
     Bar,
     Curve,
+    EngineFacts,
     EngineLoad,
     Failure,
     Item,
@@ -39,6 +40,8 @@ class Board:
     is_behind: bool = True
     """A message is missing: the picture is older than it could be until a whole one comes."""
     items: Mapping[str, Item] = field(default_factory=dict)
+    ended: str = ""
+    """Why nothing more will be told: the cluster has ended, or this client has left it."""
 
     def apply(self, told: WorkTold) -> Board:
         """The board after a message. What changed since a message that is missing is of no use."""
@@ -49,6 +52,10 @@ class Board:
         items = {key: item for key, item in self.items.items() if key not in told.gone}
         items.update((key_of(item), item) for item in told.items)
         return Board(told.number, told.now, False, items)
+
+    def end(self, why: str) -> Board:
+        """The board of a cluster that tells no more: as it was, and why. The first reason stays."""
+        return self if self.ended else replace(self, ended=why)
 
     @property
     def scope(self) -> Scope:
@@ -67,6 +74,11 @@ class Board:
         """The engines by number."""
         engines = [item for item in self.items.values() if isinstance(item, EngineLoad)]
         return sorted(engines, key=lambda engine: engine.engine)
+
+    @property
+    def facts(self) -> dict[EngineNumber, EngineFacts]:
+        """What the engines are, as far as that is known."""
+        return {item.engine: item for item in self.items.values() if isinstance(item, EngineFacts)}
 
     @property
     def strips(self) -> dict[EngineNumber, list[Strip]]:

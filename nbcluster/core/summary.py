@@ -15,7 +15,17 @@ from nbcluster.core.curves import Curves, Samples
 from nbcluster.core.strips import Strips
 from nbcluster.core.tallies import Tally, group_of
 from nbcluster.ids import EngineNumber
-from nbcluster.protocol.feed import Bar, EngineLoad, Failure, Item, Scope, StopWanted, WorkTold, key_of
+from nbcluster.protocol.feed import (
+    Bar,
+    EngineFacts,
+    EngineLoad,
+    Failure,
+    Item,
+    Scope,
+    StopWanted,
+    WorkTold,
+    key_of,
+)
 
 MOST_BARS = 100
 MOST_ENGINES = 64
@@ -24,7 +34,7 @@ MOST_STOPS = 10
 """Wishes to stop something that are told; the latest."""
 
 LONGEST_FAILURE = 4000
-"""Characters."""
+"""Characters of an error, or of what is noted of an engine."""
 
 SAMPLE_EVERY = 1.0
 """Seconds."""
@@ -44,6 +54,11 @@ class EngineNow(Struct, frozen=True):
     since: float = 0.0
     memory: int = 0
     cpu: float = 0.0
+    host: str = ""
+    pid: int = 0
+    kernel: str = ""
+    tags: tuple[str, ...] = ()
+    note: str = ""
 
 
 class Summary:
@@ -127,9 +142,7 @@ class Summary:
 
     def _fail(self, label: str, engine: EngineNumber | None, error: str, now: float) -> None:
         self._failed += 1
-        if len(error) > LONGEST_FAILURE:
-            error = f"{error[:LONGEST_FAILURE]}… ({len(error) - LONGEST_FAILURE} more characters)"
-        self._failures.append(Failure(self._failed, label, engine, now, error))
+        self._failures.append(Failure(self._failed, label, engine, now, _shortened(error)))
 
     def reported(self, label: str, engine: EngineNumber, values: Mapping[str, Any], now: float) -> None:
         """A task gave values to `report`."""
@@ -178,6 +191,7 @@ class Summary:
         items: Iterable[Item] = (
             *bars,
             *(self._load(engine) for engine in shown),
+            *(facts for engine in shown if (facts := _facts(engine)) is not None),
             *strips.lanes(),
             *self._curves.curves(),
             *self._failures,
@@ -222,3 +236,16 @@ class Summary:
             self._samples.setdefault(number, Samples()).add(row)
             self._worked_before[number] = worked
         self._sampled = now
+
+
+def _facts(engine: EngineNow) -> EngineFacts | None:
+    """What an engine is; None while nothing of it is known."""
+    if not (engine.host or engine.kernel or engine.tags or engine.note):
+        return None
+    note = _shortened(engine.note)
+    return EngineFacts(engine.engine, engine.host, engine.pid, engine.kernel, engine.tags, note)
+
+
+def _shortened(text: str) -> str:
+    over = len(text) - LONGEST_FAILURE
+    return f"{text[:LONGEST_FAILURE]}… ({over} more characters)" if over > 0 else text

@@ -43,6 +43,11 @@ class List:
 
 
 @dataclass(frozen=True)
+class Panel:
+    """Show the launcher; where there are no widgets, the current cluster."""
+
+
+@dataclass(frozen=True)
 class Status:
     """Show the current cluster."""
 
@@ -54,6 +59,7 @@ class Add:
     n: int
     kernel: str = ""
     tags: tuple[str, ...] = ()
+    launcher: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,20 @@ class Ui:
 
 
 ClusterOrder = (
-    Start | Connect | Use | List | Status | Add | Scale | Restart | Interrupt | Cancel | Set | Stop | Ui
+    Panel
+    | Start
+    | Connect
+    | Use
+    | List
+    | Status
+    | Add
+    | Scale
+    | Restart
+    | Interrupt
+    | Cancel
+    | Set
+    | Stop
+    | Ui
 )
 
 VERBS: dict[str, str] = {
@@ -136,7 +155,7 @@ def parse_cluster(line: str, expand: Expand) -> ClusterOrder:
     words = Words(line)
     verb = words.take()
     if verb is None:
-        return Status()
+        return Panel()
     match verb:
         case "start":
             options = _options(

@@ -46,6 +46,8 @@ class Loaded:
         self.magics.call_outputs.begin()  # for the rest of the cell that loads this
         if self.magics.futures is not None:
             self.magics.futures.install()
+        if self.magics.panels is not None:
+            self.magics.panels.install()
         shell.events.register("post_run_cell", self._after_cell)
 
     def unload(self) -> None:
@@ -68,6 +70,8 @@ class Loaded:
         self._inspection.uninstall()
         if self.magics.futures is not None:
             self.magics.futures.uninstall()
+        if self.magics.panels is not None:
+            self.magics.panels.uninstall()
         before_raise.remove(self.magics.explain)
         loop_left.remove(self._map_left)
         self._errors.uninstall()

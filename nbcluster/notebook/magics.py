@@ -29,6 +29,7 @@ from nbcluster.notebook.hints import Memory, add_hints, has_missing_name
 from nbcluster.notebook.late import Follower, LateOutput, UntilNextCell
 from nbcluster.notebook.moving import Moves
 from nbcluster.notebook.operations import Buffers, Publisher
+from nbcluster.notebook.panels import Panels
 from nbcluster.notebook.publishers import CellSlot, TerminalPublisher, has_front_end, publisher_for
 from nbcluster.notebook.remotetracebacks import mark
 from nbcluster.notebook.running import BlockingRun, CellRun, Interrupts, run_local, wait_moved
@@ -53,8 +54,9 @@ class NbclusterMagics:
 
     def __init__(self, shell: Any, clusters: Clusters | None = None) -> None:
         self.shell = shell
-        self.use_clusters(clusters or ClientClusters())
         self._notebook = has_front_end(shell)
+        self.panels = Panels(shell) if self._notebook else None
+        self.use_clusters(clusters or ClientClusters())
         self.memory = Memory()
         self.graphs = GraphCells(shell)
         self._counted, self._sent_by_cell = -1, 0
@@ -92,7 +94,8 @@ class NbclusterMagics:
     def use_clusters(self, clusters: Clusters) -> None:
         """Find and start clusters there from now on."""
         self.clusters = clusters
-        self._verbs = Verbs(clusters, self.shell.user_ns, _say, _show)
+        panel = self.panels.show_current if self.panels is not None else None
+        self._verbs = Verbs(clusters, self.shell.user_ns, _say, _show, show_panel=panel)
 
     @no_var_expand  # type: ignore[untyped-decorator]  # IPython is not typed
     def distributed(self, line: str, cell: str) -> Any:
@@ -116,7 +119,7 @@ class NbclusterMagics:
 
     @no_var_expand  # type: ignore[untyped-decorator]  # IPython is not typed
     def cluster(self, line: str) -> None:
-        """Start, join, look at and stop clusters; alone, it shows the current one.
+        """Start, join, look at and stop clusters; alone, it shows the launcher.
 
         %cluster start -n 4 | connect | use NAME | list | status | add N | scale N | restart [ENGINES]
         | interrupt [ENGINES] | cancel [NAME] | set idle_timeout=1h | ui | stop [--force]

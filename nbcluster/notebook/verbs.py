@@ -16,6 +16,7 @@ from nbcluster.notebook.clustergrammar import (
     Connect,
     Interrupt,
     List,
+    Panel,
     Restart,
     Scale,
     Set,
@@ -52,6 +53,8 @@ class Verbs:
         Shows a thing to the user, as the value of a cell is shown.
     wall : callable
         Epoch seconds.
+    show_panel : callable, optional
+        Shows the launcher of this notebook; without it the current cluster is shown as text.
     """
 
     def __init__(
@@ -61,9 +64,11 @@ class Verbs:
         say: Callable[[str], None],
         show: Callable[[Any], None],
         wall: Callable[[], float] = time.time,
+        show_panel: Callable[[], None] | None = None,
     ) -> None:
         self._clusters, self._user_ns, self._say, self._wall = clusters, user_ns, say, wall
         self._show = show
+        self._show_panel = show_panel or self._say_status
 
     def do(self, order: ClusterOrder) -> None:
         """Carry one command out."""
@@ -77,7 +82,9 @@ class Verbs:
             case List():
                 self._say(_listed(self._clusters.running()))
             case Status():
-                self._say(status_text(self._clusters.current().status(), self._wall()))
+                self._say_status()
+            case Panel():
+                self._show_panel()
             case Add(n, kernel, tags):
                 cluster = self._clusters.current()
                 numbers = cluster.add(n, kernel=kernel, tags=tags)
@@ -104,6 +111,9 @@ class Verbs:
                 self._show(self._clusters.current().ui())
             case _:
                 assert_never(order)
+
+    def _say_status(self) -> None:
+        self._say(status_text(self._clusters.current().status(), self._wall()))
 
     def _start(self, order: Start) -> None:
         n = _cpus() if order.n is None else order.n

@@ -78,6 +78,18 @@ class EngineLoad(Struct, frozen=True, tag=True, array_like=True):
     cpu: tuple[int, ...] = ()
 
 
+class EngineFacts(Struct, frozen=True, tag=True, array_like=True):
+    """What one engine is: what changes seldom, and so is told apart from its load."""
+
+    engine: EngineNumber
+    host: str = ""
+    pid: int = 0
+    kernel: str = ""
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    """Why it is in its state, where that needs a sentence: the stderr of a failed start."""
+
+
 class Strip(Struct, frozen=True, array_like=True, gc=False):
     """A rectangle of the task stream: `count` tasks of an engine that ran between two times, for `busy` seconds of it.
 
@@ -144,7 +156,7 @@ class StopWanted(Struct, frozen=True, tag=True, array_like=True):
     work: str
 
 
-Item = Bar | EngineLoad | Lane | Curve | Failure | Scope | StopWanted
+Item = Bar | EngineLoad | EngineFacts | Lane | Curve | Failure | Scope | StopWanted
 
 
 def key_of(item: Item) -> str:
@@ -154,6 +166,8 @@ def key_of(item: Item) -> str:
             return f"bar/{label}"
         case EngineLoad(engine):
             return f"engine/{engine}"
+        case EngineFacts(engine):
+            return f"facts/{engine}"
         case Lane(engine, page):
             return f"lane/{engine}/{page}"
         case Curve(label, engine, name):

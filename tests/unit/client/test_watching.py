@@ -82,3 +82,20 @@ def test_a_controller_that_is_lost_leaves_the_picture_that_it_told() -> None:
         assert watching._listeners == []
 
     asyncio.run(story())
+
+
+def test_who_looks_hears_once_that_nothing_more_is_told() -> None:
+    async def story() -> None:
+        controller = Controller()
+        watching = Watching(controller.ask, controller.told.append)
+        seen: list[Board] = []
+        await watching.begin(seen.append)
+        watching.handle(picture(1, 5, whole=True))
+        watching.close("the controller ended")
+        watching.close("this notebook has left it")
+        assert [board.ended for board in seen] == ["", "the controller ended"]
+        assert seen[-1].bars[0].total == 5
+        assert (await watching.end(seen.append)).ended == "the controller ended"
+        assert controller.asked == [True], "what is gone is not asked to end its feed"
+
+    asyncio.run(story())

@@ -133,6 +133,27 @@ def test_only_what_changed_is_told_and_nothing_when_nothing_did() -> None:
     assert story.told[-1].items[0].label == "fit"
 
 
+def test_facts_of_an_engine_are_told_again_only_when_they_change() -> None:
+    story = Story(0.0)
+    facts = ("here", 7, "python3", ["gpu"])
+    story.tell([(0, "busy", "fit", False, 0.0, 0, 0.0, *facts)], 0.1)
+    story.tell([(0, "idle", "", False, 0.0, 0, 0.0, *facts)], 0.3)
+    assert [type(item).__name__ for item in story.told[-1].items] == ["EngineLoad"]
+    story.tell([(0, "failed", "", False, 0.0, 0, 0.0, *facts, "x" * 9000)], 0.5)
+    assert [type(item).__name__ for item in story.told[-1].items] == ["EngineLoad", "EngineFacts"]
+    assert story.board.facts[EngineNumber(0)].note.endswith("… (5000 more characters)")
+    story.tell([], 0.7)
+    assert story.board.facts == {}
+
+
+def test_a_board_that_has_ended_keeps_what_it_showed_and_the_first_reason() -> None:
+    story = Story(0.0)
+    story.submitted("fit", 9, 0.0)
+    story.tell([], 0.1)
+    ended = story.board.end("its controller is gone").end("this notebook has left it")
+    assert (ended.ended, ended.bars) == ("its controller is gone", story.board.bars)
+
+
 def test_a_gap_leaves_the_board_as_it_was_until_a_whole_picture_comes() -> None:
     story = Story(0.0)
     story.submitted("fit", 9, 0.0)

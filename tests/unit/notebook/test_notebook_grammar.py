@@ -113,7 +113,8 @@ def test_code_that_begins_with_a_quote_or_is_missing():
 @pytest.mark.parametrize(
     ("line", "meant"),
     [
-        ("", clustergrammar.Status()),
+        ("", clustergrammar.Panel()),
+        ("status", clustergrammar.Status()),
         ("start -n 4", clustergrammar.Start(n=4)),
         (
             "start --name a --kernel bash --tags gpu,big -o idle_timeout=1h -o timeout=5",
