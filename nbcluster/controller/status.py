@@ -95,6 +95,7 @@ class Picture:
         label = title(task.order) if task is not None else call.title if call is not None else ""
         _, since = self._running(engine, process)
         silent = process is not None and self._silence.since(process) is not None
+        memory_note = process.memory.note if process is not None and process.memory is not None else ""
         return EngineNow(
             engine.number,
             engine.state.value,
@@ -107,7 +108,7 @@ class Picture:
             pid=(process.pid or 0) if process is not None else 0,
             kernel=process.kernel.name if process is not None else engine.kernel or engine.spec.kernel,
             tags=engine.spec.tags,
-            note="it does not answer, its process lives" if silent else engine.note,
+            note="it does not answer, its process lives" if silent else engine.note or memory_note,
         )
 
     def show(self, number: EngineNumber, *, gone: bool) -> None:
