@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import weakref
 
+from nbcluster.core.recipes import HELD_MOST
 from nbcluster.errors import NBClusterError
 from nbcluster.payload.envelopes import reference_in
 from nbcluster.transport.segments import Hold, SharedDirectory
 
 log = logging.getLogger(__name__)
 
-MOST = 256
+MOST = HELD_MOST
 """Segments that are held at a time: each takes a descriptor of this process, which engines and clients need too."""
 
 

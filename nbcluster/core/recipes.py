@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 LIMIT = 100_000_000
 """Bytes that all recipes may take."""
 
+HELD_MOST = 256
+"""Calls whose arguments in shared memory are held for their recipes; each takes a descriptor of the controller."""
+
 OVERHEAD = 2048
 """What a recipe counts beside its arguments: the tables here and in the controller."""
 
@@ -90,7 +93,9 @@ class Recipes:
     @property
     def bound(self) -> str:
         """The bound as the end of a sentence."""
-        return f"recipes take at most {self.limit / 1e6:g} MB in all (NBCLUSTER_RECIPE_LIMIT)"
+        return (
+            f"recipes take at most {self.limit / 1e6:g} MB in all; a larger NBCLUSTER_RECIPE_LIMIT keeps more"
+        )
 
 
 def find(ledger: Ledger, name: TaskId) -> Call | None:
@@ -119,7 +124,10 @@ def keep(ledger: Ledger, call: Call, nbytes: int, function: int) -> None:
     if forbids(call.order.options):
         return
     if nbytes < 0:
-        call.unmade = "its arguments lay in shared memory and could not be kept there"
+        call.unmade = (
+            "its arguments lay in shared memory and were not kept there, where the controller holds those of at most "
+            f"{HELD_MOST} calls; what cluster.put() sends once for many calls counts once"
+        )
         return
     ledger.recipes.add(call, nbytes, function)
     for source in call.sources:

@@ -179,7 +179,8 @@ def test_the_oldest_recipes_are_let_go_beyond_the_bound_and_it_is_said():
     assert len(sim.world.recipes) == 2
     assert "a" not in sim.world.recipes
     why = (
-        "its recipe had been let go, because recipes take at most 0.004096 MB in all (NBCLUSTER_RECIPE_LIMIT)"
+        "its recipe had been let go, because recipes take at most 0.004096 MB in all; a larger "
+        "NBCLUSTER_RECIPE_LIMIT keeps more"
     )
     assert explain(sim.scheduler, "a").endswith(why)
     sim.lose(0)
@@ -208,7 +209,10 @@ def test_a_function_counts_once_however_many_recipes_need_it(sim):
 
 def test_arguments_that_could_not_be_held_are_said(sim):
     sim.engines(1).call("a").give(0, kept=False, recipe=-1).lose(0)
-    assert sim.world.losses["a"].endswith("its arguments lay in shared memory and could not be kept there")
+    assert sim.world.losses["a"].endswith(
+        "its arguments lay in shared memory and were not kept there, where the controller holds those of at most 256 "
+        "calls; what cluster.put() sends once for many calls counts once"
+    )
 
 
 def test_what_fails_when_it_is_made_again_is_lost_with_the_story(sim):
