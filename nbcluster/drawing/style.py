@@ -102,7 +102,7 @@ outline:2px solid var(--jp-brand-color1,#0072B2);outline-offset:-2px}
 .nbc .nbc-row{min-height:1.2em}
 .nbc .nbc-label{opacity:.65;user-select:none}
 .nbc .nbc-heading{font-weight:600;margin:4px 0 0}
-.nbc .nbc-figures{display:flex;flex-wrap:wrap;gap:8px 14px;margin:4px 0}
+.nbc .nbc-figures{display:flex;flex-wrap:wrap;gap:8px 14px;margin:4px 0;max-height:34em;overflow:auto}
 .nbc .nbc-figures figure{margin:0}
 .nbc .nbc-figures figcaption{font-size:12px}
 .nbc .nbc-figures img{max-width:260px;max-height:220px;background:#fff;display:block}

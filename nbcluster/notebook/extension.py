@@ -65,6 +65,8 @@ class Loaded:
             if self.magics.views.view in viewers:
                 viewers.remove(self.magics.views.view)
             self.magics.views.close()
+        if self.magics.consoles is not None:
+            self.magics.consoles.close()
         if self.magics.comms is not None:
             self.magics.comms.close()
         self._inspection.uninstall()

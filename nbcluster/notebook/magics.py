@@ -20,6 +20,7 @@ from nbcluster.notebook.cellplans import cell_plan
 from nbcluster.notebook.clustergrammar import parse_cluster
 from nbcluster.notebook.clusters import ClientClusters, ClusterLike, Clusters
 from nbcluster.notebook.comms import Proxies
+from nbcluster.notebook.consoledisplay import Consoles
 from nbcluster.notebook.display import CellDisplay, CellEvent
 from nbcluster.notebook.errors import CellInterrupted
 from nbcluster.notebook.grammar import CellOptions, parse_cell, parse_line
@@ -64,6 +65,7 @@ class NbclusterMagics:
         self.futures = ShownFutures(shell) if self._notebook else None
         self.cells = CellGraph(shell.user_ns, shell.transform_cell, self._show_stale)
         self.views = WorkViews(shell, self._find_cluster) if self._notebook else None
+        self.consoles = Consoles(shell) if self._notebook else None
         self.late: LateOutput | UntilNextCell = (
             LateOutput() if self._notebook else UntilNextCell(TerminalPublisher(watched=False))
         )
@@ -265,7 +267,7 @@ class NbclusterMagics:
         self, cluster: ClusterLike, run: CellRun, options: CellOptions, code: str, needs: Needs | None
     ) -> None:
         interrupts = Interrupts()
-        display = CellDisplay(run.cell, cluster.name, run.places, single=run.single, group=options.group)
+        display = self._display(cluster, run, options)
         check_local = None
         shown = Shown(f"cell [{self._count()}]", len(run.places), "engine")
         try:
@@ -292,6 +294,11 @@ class NbclusterMagics:
         run.future.result(timeout=10)
         if check_local is not None:
             check_local()
+
+    def _display(self, cluster: ClusterLike, run: CellRun, options: CellOptions) -> CellDisplay:
+        if self.consoles is not None and options.group == "engine" and not run.single:
+            return self.consoles.display(run.cell, cluster.name, run.places)
+        return CellDisplay(run.cell, cluster.name, run.places, single=run.single, group=options.group)
 
     def _show_stale(self, future: Any) -> None:
         if self.futures is not None:

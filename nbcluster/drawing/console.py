@@ -1,0 +1,98 @@
+"""What engines have printed as one static HTML: a part to be unfolded for each engine, or those that say the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from nbcluster.drawing import ansi, words
+from nbcluster.drawing.style import CSS
+
+MOST_BYTES = 150_000
+"""Of the text of all parts, as HTML."""
+
+OPEN_LINES = 24
+"""When all parts together have no more lines, they are unfolded."""
+
+_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/=\s]+")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one engine has shown, or several alike; `name` says which. Lines have ANSI colours, images are data URLs."""
+
+    name: str
+    lines: Sequence[str] = ()
+    lines_left_out: int = 0
+    images: Sequence[str] = ()
+    images_left_out: int = 0
+
+
+def html(parts: Sequence[Said], rest: str = "") -> str:
+    """All of it; `rest` is where the user finds what is left out."""
+    lines = sum(len(part.lines) for part in parts)
+    room = MOST_BYTES // max(1, len(parts))
+    is_open = lines <= OPEN_LINES or len(parts) == 1
+    drawn = "".join(_part(part, room, rest, is_open) for part in parts)
+    of = words.counted(len(parts), "part")
+    return (
+        f'<style>{CSS}</style><div class="nbc nbc-console" role="group" aria-label="output of engines in {of}">'
+        f"{figures(parts)}{drawn}</div>"
+    )
+
+
+def figures(parts: Sequence[Said]) -> str:
+    """The images side by side, each under the name of its engine."""
+    drawn = "".join(
+        f"<figure><figcaption>{escape(part.name)}</figcaption>"
+        f'<img alt="{escape(part.name)}: image {at + 1}" src="{source}"/></figure>'
+        for part in parts
+        for at, source in enumerate(part.images)
+        if is_image(source)
+    )
+    left_out = sum(part.images_left_out for part in parts)
+    note = (
+        f'<p class="nbc-dim nbc-note">{words.counted(left_out, "earlier image")} not shown</p>'
+        if left_out
+        else ""
+    )
+    return f'<div class="nbc-figures">{drawn}</div>{note}' if drawn or note else ""
+
+
+def is_image(source: str) -> bool:
+    """Whether it is an image that holds nothing but itself."""
+    return _IMAGE.fullmatch(source) is not None
+
+
+def _part(part: Said, room: int, rest: str, is_open: bool) -> str:
+    kept: list[str] = []
+    for line in reversed(part.lines):
+        drawn = ansi.to_html(line)
+        room -= len(drawn.encode()) + 1
+        if room < 0:
+            break
+        kept.append(drawn)
+    left_out = part.lines_left_out + len(part.lines) - len(kept)
+    total = part.lines_left_out + len(part.lines)
+    far = words.counted(total, "line") if total else "no text"
+    note = f"{words.counted(left_out, 'earlier line')} not shown" if left_out else ""
+    if note and rest:
+        note = f"{note}; see {rest}"
+    told = f'<p class="nbc-dim nbc-note">… {escape(note)}</p>' if note else ""
+    text = "\n".join(reversed(kept))
+    body = f"{told}<pre>{text}</pre>" if total else ""
+    opened = " open" if is_open and total else ""
+    return f"<details{opened}><summary>{escape(part.name)}: {far}</summary>{body}</details>"
+
+
+def text(parts: Sequence[Said]) -> str:
+    """The same in lines, each with the name of its engine."""
+    lines = []
+    for part in parts:
+        if part.lines_left_out:
+            lines.append(f"[{part.name}] … {words.counted(part.lines_left_out, 'earlier line')}")
+        lines += [f"[{part.name}] {ansi.plain(line)}" for line in part.lines]
+        lines += [f"[{part.name}] (an image)" for _ in part.images]
+    return "\n".join(lines)
