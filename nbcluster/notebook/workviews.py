@@ -160,7 +160,8 @@ class ViewLine(Line):
         self._began = time.monotonic()
         self._cell: CellView | None = None
         self._done = self._failed = 0
-        self.stop = Stop()
+        self.stop: Stop | None = None
+        """From when it is watched on."""
         self._ended = ""
         self.wants_ticks = True
         self.graph: GraphShown | None = None
@@ -171,7 +172,7 @@ class ViewLine(Line):
     @property
     def is_stopped(self) -> bool:
         """Whether the work is to be stopped, and not only the wait."""
-        return self.stop.is_asked
+        return self.stop is not None and self.stop.is_asked
 
     @property
     def is_shown(self) -> bool:
@@ -204,6 +205,7 @@ class ViewLine(Line):
         wait = 0.0 if self._shown.is_wanted else WATCH_AFTER
         if self._cell is None and now - self._began >= wait:
             self.wants_ticks = self._make_graph is not None
+            self.stop = Stop()
             self._cell = self._views.cell(self._cluster)
             self._cell.begin(self, 0.0 if self._shown.is_wanted else SHOW_AFTER)
 
@@ -216,7 +218,8 @@ class ViewLine(Line):
 
     def end(self) -> None:
         """The wait is over."""
-        self.stop.end()
+        if self.stop is not None:
+            self.stop.end()
         self._ended = self._ended or "done"
         if self._cell is not None:
             if self._make_graph is not None:
@@ -359,7 +362,7 @@ class CellView:
         widget = self._widget = self._make_widget()
         said_at, said = float("-inf"), ""
         graph, graph_at = "", float("-inf")
-        if widget is not None and line.stop.is_open:
+        if widget is not None and line.stop is not None and line.stop.is_open:
             widget.stop = {
                 "cluster": self.cluster.name,
                 "work": line.stop.work,
