@@ -15,7 +15,7 @@ def test_a_page_has_a_live_view_that_moves_while_the_kernel_is_busy_and_then_a_p
     go = str(world.top / "go")
     page.run(
         f"import os, time\nfrom nbcluster import gather, report\ndef work(n):\n    report(n / 60)\n"
-        f"    while n == 59 and not os.path.exists({go!r}): time.sleep(0.01)\n    time.sleep(0.05)\n    return n"
+        f"    while n == 59 and not os.path.exists({go!r}): time.sleep(0.01)\n    time.sleep(0.1)\n    return n"
     )
     cell = page.start("print(sum(gather([cluster.submit(work, n) for n in range(60)])))", allow_stdin=True)
     page.wait_for(lambda: displays(page.of(cell)), "the live view")
