@@ -21,6 +21,18 @@ ANSI = {
 }
 """The colours of terminals, so that each is seen on white and on black."""
 
+ANSI_DARK = {
+    "black": "#a0a0a0",
+    "red": "#ff8787",
+    "green": "#69db7c",
+    "yellow": "#ffd43b",
+    "blue": "#74c0fc",
+    "magenta": "#e599f7",
+    "cyan": "#66d9e8",
+    "white": "#f1f3f5",
+}
+"""The same on a dark page that says so; elsewhere the others do."""
+
 CSS = (
     """
 .nbc{font:13px/1.45 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--jp-ui-font-color1,inherit);
@@ -115,8 +127,12 @@ outline:2px solid var(--jp-brand-color1,#0072B2);outline-offset:-2px}
 .nbc .nbc-said{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 """
     + "\n".join(
-        f".nbc .nbc-{name}{{color:var(--jp-ansi-{name},{fill})}}.nbc .nbc-on-{name}{{background:{fill}66}}"
+        f".nbc .nbc-{name}{{color:{fill}}}.nbc .nbc-on-{name}{{background:{fill}66}}"
         for name, fill in ANSI.items()
+    )
+    + "\n"
+    + "\n".join(
+        f'[data-jp-theme-light="false"] .nbc .nbc-{name}{{color:{fill}}}' for name, fill in ANSI_DARK.items()
     )
     + "\n"
     + "\n".join(f".nbc .nbc-c{number}{{fill:{fill};background:{fill}}}" for number, fill in enumerate(LABELS))
