@@ -119,6 +119,7 @@ def _tell_call(ledger: Ledger, call: Call, ended: Ended) -> None:
     if call.order.options.near == ended.task:
         call.engine = ended.engine
     call.missing -= 1
+    call.unsent -= 1
     if not call.missing:
         ledger.freed.append(call)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nbcluster.core.dispatch import AHEAD_MOST, has_room, is_laden
 from nbcluster.core.effects import InputPlace
 from nbcluster.core.eligible import may_run
-from nbcluster.core.model import FINAL, Call, Engine, Task, TaskState, is_up
+from nbcluster.core.model import FINAL, ON_ENGINE, Call, Engine, Task, TaskState, is_up
 from nbcluster.core.recipe_invariants import check_recipes
 from nbcluster.core.scheduler import Scheduler
 from nbcluster.ids import EngineNumber, TaskId
@@ -105,6 +105,8 @@ def _check_needs(scheduler: Scheduler, call: Call, name: str) -> None:
         open_needs = {n for n in needs if n in calls and _is_awaited(calls[n], call)}
         open_needs |= {n for n in needs if n in scheduler.tasks and scheduler.tasks[n].outcome is None}
         assert call.missing == len(open_needs) > 0, f"{name} misses {call.missing}; open are {open_needs}"
+        unsent = {n for n in open_needs if n not in calls or calls[n].state not in ON_ENGINE}
+        assert call.unsent == len(unsent), f"{name} counts {call.unsent} as not sent; that are {unsent}"
     elif call.outcome is None and call.missing:
         _check_ahead(scheduler, call, name)
     if call.state is TaskState.READY:

@@ -42,7 +42,8 @@ _READY, _RUNNING, _WAITING = TaskState.READY, TaskState.RUNNING, TaskState.WAITI
 def submit(ledger: Ledger, order: SubmitCallOrders) -> None:
     """Take calls. Each that cannot be ends at once."""
     values.refuse_known(ledger, [call.task for call in order.calls])
-    client, table, mean_of = order.client, ledger.calls, ledger.means.of
+    client, table, mean = order.client, ledger.calls, ledger.means.of("")
+    function = ""
     alike: dict[int, tuple[Kind, EngineNumber | None, Rejected | None]] = {}
     """By identity: most calls of a batch share their options."""
     ledger.open_calls += len(order.calls)
@@ -52,7 +53,10 @@ def submit(ledger: Ledger, order: SubmitCallOrders) -> None:
         if where is None:
             where = alike[id(options)] = _where(ledger, options)
         kind, engine, refused = where
-        call = table[given.task] = Call(client, given, sequence, kind, mean_of(given.function))
+        if given.function != function:
+            function = given.function
+            mean = ledger.means.of(function)
+        call = table[given.task] = Call(client, given, sequence, kind, mean)
         if given.key:
             values.take_key(ledger, call)
         if refused is None:
@@ -268,10 +272,17 @@ def _too_early(ledger: Ledger, engine: Engine, call: Call, result: CallReturn) -
     if isinstance(result.outcome, Returned) and not result.kept_here:
         ledger.outbox.drops.setdefault(engine.number, []).append(call.id)
     if call.state is TaskState.RUNNING:
+        _come_back(call)
         wait_again(ledger, call)
     else:
         values.end(ledger, call, *stopped(call))
     return True
+
+
+def _come_back(call: Call) -> None:
+    """A call that was sent is on no engine any more and has not ended."""
+    for waiter in call.waiters or ():
+        waiter.unsent += 1
 
 
 def _judge(ledger: Ledger, engine: Engine, call: Call, result: CallReturn) -> None:
@@ -288,6 +299,7 @@ def _judge(ledger: Ledger, engine: Engine, call: Call, result: CallReturn) -> No
             if call.state is TaskState.RUNNING and call.failures < call.order.options.retries:
                 call.failures += 1
                 call.seconds = 0.0
+                _come_back(call)
                 make_ready(ledger, call)
             elif call.stop_cause is StopCause.TIMEOUT:
                 values.end(ledger, call, *stopped(call, f"when interrupted it raised {ename}: {evalue}"))
@@ -330,6 +342,7 @@ def given_back(ledger: Ledger, fact: CallsGivenBack) -> None:
             continue
         _leave(ledger, engine, call)
         if call.state is TaskState.RUNNING:
+            _come_back(call)
             wait_again(ledger, call)
         else:
             values.end(ledger, call, *stopped(call))
@@ -364,12 +377,8 @@ def rest(ledger: Ledger, engine: Engine) -> None:
         return
     if ledger.laden:
         ledger.laden.pop(engine.number, None)
-    if inflight:
-        return
-    engine.load = 0.0
-    if not engine.suspended and engine.running is None and engine.state is EngineState.BUSY:
-        engine.state = EngineState.IDLE
-        ledger.show(engine)
+    if not inflight:
+        engine.load = 0.0
 
 
 def lends(ledger: Ledger, fact: EngineLends) -> None:
@@ -397,6 +406,8 @@ def engine_ended(ledger: Ledger, engine: Engine, what: str, *, blame: bool) -> N
     for call in inflight:
         if call.kind.alone:
             values.clear_timer(ledger, call)
+        if call.state is TaskState.RUNNING:
+            _come_back(call)
         if call.missing and call.state is TaskState.RUNNING:
             wait_again(ledger, call)
             continue

@@ -39,21 +39,25 @@ _DONE, _RUNNING, _WAITING = TaskState.DONE, TaskState.RUNNING, TaskState.WAITING
 
 def settle(ledger: Ledger) -> None:
     """Give every engine that may have something new to take what it can take."""
-    looked_at: set[EngineNumber] = set()
-    while ledger.hungry or ledger.fed:
-        hungry, ledger.hungry = ledger.hungry, set()
-        looked_at |= hungry
+    engines, hungry = ledger.engines, ledger.hungry
+    looked_at: dict[EngineNumber, None] = {}
+    while hungry or ledger.fed:
         for number in sorted(hungry):
-            engine = ledger.engines.get(number)
+            hungry.discard(number)
+            looked_at[number] = None
+            engine = engines.get(number)
             if engine is not None:
                 _feed(ledger, engine)
         if ledger.fed:
             _dispatch(ledger)
-    if ledger.laden:
-        for number in sorted(looked_at):
-            engine = ledger.engines.get(number)
-            if engine is not None and engine.accepts and not engine.inflight:
+    for number in sorted(looked_at):
+        engine = engines.get(number)
+        if engine is not None and not engine.inflight:
+            if ledger.laden and engine.accepts:
                 _rob_for(ledger, engine)
+            if engine.state is EngineState.BUSY and engine.running is None and not engine.suspended:
+                engine.state = EngineState.IDLE
+                ledger.show(engine)
 
 
 # -- what is bound to one engine, and cells ---------------------------------------------------
@@ -335,11 +339,12 @@ def let_follow(ledger: Ledger, waiters: Iterable[Call], engine: Engine) -> None:
     """Have those looked at, when there is room, of which all that they miss has been sent to this engine."""
     number = engine.number
     for waiter in waiters:
-        if waiter.state is not _WAITING:  # it ended meanwhile, and what it needed may be forgotten
+        unsent = waiter.unsent = waiter.unsent - 1
+        if unsent or waiter.state is not _WAITING:
             continue
         if waiter.missing > 1:
-            for source in reversed(waiter.sources):  # what was submitted last is sent last
-                if source.state is not _DONE and (source.state is not _RUNNING or source.engine != number):
+            for source in waiter.sources:
+                if source.state is not _DONE and source.engine != number:
                     break
             else:
                 engine.followers[waiter.id] = waiter

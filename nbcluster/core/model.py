@@ -56,6 +56,9 @@ that it takes is.
 
 FINAL = _ENDS | {TaskState.DONE}
 
+ON_ENGINE = frozenset({TaskState.RUNNING, TaskState.STOPPING})
+"""A task that an engine has, and that has not ended."""
+
 _WAITING = TaskState.WAITING
 
 
@@ -186,6 +189,8 @@ class Call(_Seldom):
         Those whose values it takes, as its order names them; empty once it has ended.
     missing : int
         So many tasks must end before it is ready; when it was sent ahead, before its engine begins it.
+    unsent : int
+        So many of those are calls and cells that no engine has.
     waiters : list of Call, optional
         Calls that wait for the end of this one, here or sent ahead to its engine.
     takers : list of Call, optional
@@ -244,6 +249,7 @@ class Call(_Seldom):
         "sources",
         "state",
         "takers",
+        "unsent",
         "waiters",
     )
 
@@ -265,7 +271,7 @@ class Call(_Seldom):
         self.engine: EngineNumber | None = None
         self.sources = ()
         self.waiters = self.takers = self.heirs = self.outcome = self.place_of_value = None
-        self.attempt = self.missing = self.needed = self.nbytes = 0
+        self.attempt = self.missing = self.unsent = self.needed = self.nbytes = 0
         self.queued = self.begun = self.recalled = self.keyed = False
         self.held = self.kept = True
         self.expected = self.seconds = 0.0

@@ -62,14 +62,44 @@ class Outbox:
 
     def empty_into(self, effects: list[Effect], engines: Mapping[EngineNumber, Engine]) -> None:
         """Make effects of what was collected: first what engines wait for."""
-        self._for_engines(effects, engines)
+        if self.stops or self.back or self.begun:
+            self._empty_what_stops_and_begins(effects, engines)
+        if self.runs:
+            for number, runs in self.runs.items():
+                effects.append(RunCalls(number, engines[number].incarnation, tuple(runs)))
+            self.runs.clear()
+        if self.ends:
+            for client, ends in self.ends.items():
+                effects.append(TellCallsDone(client, tuple(ends)))
+            self.ends.clear()
+        if self.drops or self.lost or self.remade or self.retired:
+            self._empty_values_on_engines(effects, engines)
+        if self.over:
+            effects.append(ForgetPayloads(tuple(self.over)))
+            self.over.clear()
+        if self.forgotten:
+            effects.append(ForgetValues(tuple(self.forgotten)))
+            self.forgotten.clear()
+
+    def _empty_what_stops_and_begins(
+        self, effects: list[Effect], engines: Mapping[EngineNumber, Engine]
+    ) -> None:
+        for number, stops in self.stops.items():
+            if number in engines and is_up(engines[number]):
+                effects.append(StopCalls(number, engines[number].incarnation, tuple(stops)))
+        for number, back in self.back.items():
+            effects.append(TakeBackCalls(number, engines[number].incarnation, tuple(back)))
         for (client, number), begun in self.begun.items():
             effects.append(TellCallsBegun(client, number, tuple(begun)))
-        for client, ends in self.ends.items():
-            effects.append(TellCallsDone(client, tuple(ends)))
+        self.stops.clear()
+        self.back.clear()
+        self.begun.clear()
+
+    def _empty_values_on_engines(self, effects: list[Effect], engines: Mapping[EngineNumber, Engine]) -> None:
         for number, values in self.drops.items():
             if number in engines and is_up(engines[number]):
                 effects.append(DropValues(number, engines[number].incarnation, tuple(values)))
+        self.drops.clear()
         if self.lost:
             effects.append(LoseValues(tuple(self.lost)))
             self.lost.clear()
@@ -79,24 +109,3 @@ class Outbox:
         if self.retired:
             effects.append(KeepRecipes(tuple(self.retired)))
             self.retired.clear()
-        if self.over:
-            effects.append(ForgetPayloads(tuple(self.over)))
-            self.over.clear()
-        if self.forgotten:
-            effects.append(ForgetValues(tuple(self.forgotten)))
-            self.forgotten.clear()
-        self.begun.clear()
-        self.ends.clear()
-        self.drops.clear()
-
-    def _for_engines(self, effects: list[Effect], engines: Mapping[EngineNumber, Engine]) -> None:
-        for number, stops in self.stops.items():
-            if number in engines and is_up(engines[number]):
-                effects.append(StopCalls(number, engines[number].incarnation, tuple(stops)))
-        for number, back in self.back.items():
-            effects.append(TakeBackCalls(number, engines[number].incarnation, tuple(back)))
-        for number, runs in self.runs.items():
-            effects.append(RunCalls(number, engines[number].incarnation, tuple(runs)))
-        self.stops.clear()
-        self.back.clear()
-        self.runs.clear()

@@ -8,7 +8,7 @@ from nbcluster.core import recipes
 from nbcluster.core.dispatch import unqueue
 from nbcluster.core.effects import MakeAgain, ValueLoss
 from nbcluster.core.ledger import Ledger
-from nbcluster.core.model import Call, Engine, TaskState
+from nbcluster.core.model import ON_ENGINE, Call, Engine, TaskState
 from nbcluster.ids import TaskId
 
 Verdicts = dict[TaskId, tuple[Call, str] | None]
@@ -140,7 +140,7 @@ def _begin_again(ledger: Ledger, call: Call) -> None:
     call.remade += 1
     call.outcome, call.engine, call.kept = None, None, True
     call.place_of_value = None
-    call.missing = call.failures = 0
+    call.missing = call.unsent = call.failures = 0
     call.begun = call.recalled = False
     call.seconds = 0.0
     call.stop_cause, call.stop_reason, call.force = None, "", False
@@ -161,6 +161,7 @@ def _wanted_again(ledger: Ledger, name: TaskId) -> Call:
 def wait_for(ledger: Ledger, call: Call, source: Call) -> None:
     """Let a call wait for a value that is being made."""
     call.missing += 1
+    call.unsent += source.state not in ON_ENGINE
     if source.waiters is None:
         source.waiters = []
     source.waiters.append(call)

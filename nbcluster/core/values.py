@@ -7,7 +7,7 @@ from typing import cast
 from nbcluster.core import recipes
 from nbcluster.core.effects import CallEnd, ClearTimer
 from nbcluster.core.ledger import Ledger
-from nbcluster.core.model import FINAL, MOVES, Call, Ended, TaskState
+from nbcluster.core.model import FINAL, MOVES, ON_ENGINE, Call, Ended, TaskState
 from nbcluster.errors import UsageError, ValueReleased
 from nbcluster.ids import ClientId, TaskId
 from nbcluster.protocol.outcomes import (
@@ -38,7 +38,7 @@ def wait_for_inputs(ledger: Ledger, call: Call) -> Rejected | None:
     if order.after and (refused := _come_after(ledger, call)) is not None:
         return refused
     sources = tuple(map(ledger.calls.get, order.inputs))
-    missing = place = 0
+    missing = unsent = place = 0
     for source in sources:
         if source is None or (source.outcome is not None and (source.lost or source.state is not _DONE)):
             call.sources = cast(
@@ -59,10 +59,13 @@ def wait_for_inputs(ledger: Ledger, call: Call) -> Rejected | None:
         else:
             waiters.append(call)
         missing += 1
-        if source.state is _RUNNING:
+        if source.state not in ON_ENGINE:
+            unsent += 1
+        elif source.state is _RUNNING:
             _follow(ledger, source, call)
     call.sources = cast("tuple[Call, ...]", sources)
     call.missing += missing
+    call.unsent += unsent
     if place:
         call.place = place
     return None
@@ -103,6 +106,7 @@ def _come_after(ledger: Ledger, call: Call) -> Rejected | None:
         elif not isinstance(source.outcome, Returned):
             return because_of(ledger, call, source)
     call.missing = len(cells) + len(sources)
+    call.unsent = len(cells) + sum(source.state not in ON_ENGINE for source in sources)
     for name in cells:
         ledger.awaited.setdefault(name, []).append(call)
     for source in sources:
