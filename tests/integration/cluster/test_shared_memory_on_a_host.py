@@ -440,8 +440,10 @@ def test_a_killed_head_of_a_cluster_leaves_no_file(who: str, world: Any) -> None
     future = cluster.submit(ones, ITEMS)
     result = future.result(DEADLINE)
     assert len(segments(file)) >= 2
+    assert Path(file.spill).is_dir()
     os.kill(file.pid if who == "controller" else file.supervisor, signal.SIGKILL)
     wait_until(lambda: not Path(file.shared).exists(), DEADLINE, "the shared memory to be gone")
+    wait_until(lambda: not Path(file.spill).exists(), DEADLINE, "and the directory for what leaves it")
     assert result.sum() == ITEMS
     wait_until(
         lambda: not is_alive(file.pid) and not is_alive(file.supervisor), DEADLINE, "the cluster to end"
@@ -463,13 +465,16 @@ def test_what_is_left_when_both_heads_are_killed_is_swept(by: str, world: Any) -
     wait_until(lambda: not any(map(is_alive, (file.pid, engine))), DEADLINE, "the processes to be gone")
     assert Path(file.shared).is_dir()  # the client, which lives, may have unlinked its own segments
     if by == "clean":
-        assert f"removed the shared memory {file.shared}" in clean_all()
+        removed = clean_all()
+        assert f"removed the shared memory {file.shared}" in removed
+        assert f"removed the values on disk {file.spill}" in removed
     else:
         with Cluster(1, name="next") as following:
             assert file_of(following).shared != file.shared
             assert not Path(file.shared).exists()
         clean_all()
     assert not Path(file.shared).exists()
+    assert not Path(file.spill).exists()
     assert world.leftovers() == ""
 
 
