@@ -5,17 +5,20 @@ Knows what is asked of engines, one after the other, and how answers are put tog
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from nbcluster.client.futures import Future
 from nbcluster.client.oneach import OnEach
 from nbcluster.client.scatter import join
+from nbcluster.ids import TaskId
 from nbcluster.payload.envelopes import seal
 from nbcluster.payload.forms import Form, joined
 
 
-def gathering(each: OnEach, name: str, axis: int) -> Generator[Future, Any, Any]:
+def gathering(
+    each: OnEach, name: str, axis: int, behind: Mapping[int, Sequence[TaskId]] | None = None
+) -> Generator[Future, Any, Any]:
     """Yield what is to be waited for, and take its result; return the parts of a name, joined.
 
     Parameters
@@ -25,6 +28,8 @@ def gathering(each: OnEach, name: str, axis: int) -> Generator[Future, Any, Any]
     name : str
     axis : int
         Along which arrays are joined.
+    behind : mapping of int to tasks, optional
+        What must have succeeded on each engine before it is asked.
 
     Raises
     ------
@@ -32,9 +37,9 @@ def gathering(each: OnEach, name: str, axis: int) -> Generator[Future, Any, Any]
         When the parts do not fit together.
     """
     if each.single or axis != 0 or not each.sharing.is_on:
-        parts = yield each.pull(name)
+        parts = yield each.pull(name, behind)
         return join([parts] if each.single else list(parts.values()), axis)
-    offers = yield each.offer(name)
+    offers = yield each.offer(name, behind)
     if not any(isinstance(offer, Form) for offer in offers.values()):
         return join(list(offers.values()), axis)
     form = (

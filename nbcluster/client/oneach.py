@@ -222,10 +222,10 @@ class OnEach:
         packed: dict[int, Packed] = {number: packer.arguments(({name: part},), {}) for number, part in parts}
         return self._send_each(operations.push, packed, f"scatter {name}"), numbers
 
-    def offer(self, name: str) -> Future:
-        """Read a name, or the `Form` of it where it is a large array."""
+    def offer(self, name: str, behind: Mapping[int, Sequence[TaskId]] | None = None) -> Future:
+        """Read a name, or the `Form` of it where it is a large array; `behind` as in `pull`."""
         check_name(name)
-        return self._operate(operations.offer, (name,), f"gather {name}")
+        return self._operate(operations.offer, (name,), f"gather {name}", behind)
 
     def fill(self, name: str, forms: Mapping[int, Form], place: SegmentRef) -> Future:
         """Have each engine write its array into a place that was reserved, one behind the other."""

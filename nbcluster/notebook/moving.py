@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nbcluster.errors import DependencyFailed, EngineErrors, UsageError
@@ -22,6 +22,8 @@ class Pulled:
     option: str
     name: str
     future: Any
+    steps: Generator[Any, Any, Any] | None = None
+    """Given what the Future brings, it says what to wait for next, and in the end what the value is."""
 
 
 class Moves:
@@ -159,22 +161,23 @@ class Moves:
         options = self._options
         if options.live or not (options.pull or options.gather):
             return
-        from nbcluster.client.joined import JoinedFuture
-        from nbcluster.client.scatter import join
+        from nbcluster.client.gathering import gathering
 
         each = self._each()
-        behind = {place.engine: (place.task,) for place in run.places if place.engine is not None}
+        behind: dict[int, Any] = {
+            place.engine: (place.task,) for place in run.places if place.engine is not None
+        }
         for name in options.pull:
             self._pulled.append(Pulled("--pull", name, each.pull(name, behind)))
         for name in options.gather:
             where, axis = self._cluster.gathered(name, self.targets, options.namespace)
-
-            def put_together(parts: Any, single: bool = where.single, axis: int = axis) -> Any:
-                return join([parts] if single else list(parts.values()), axis)
-
-            self._pulled.append(
-                Pulled("--gather", name, JoinedFuture(where.pull(name, behind), put_together))
-            )
+            if options.blocks:
+                steps = gathering(where, name, axis, behind)
+                self._pulled.append(Pulled("--gather", name, next(steps), steps))
+            else:
+                self._pulled.append(
+                    Pulled("--gather", name, _joined(where.pull(name, behind), where.single, axis))
+                )
         if not options.blocks:
             run.future.tell_when_done(self._cell_ended)
             for pulled in self._pulled:
@@ -194,7 +197,7 @@ class Moves:
             self._user_ns.update(values)
             return
         wait([pulled.future for pulled in self._pulled])
-        values = {pulled.name: _result(pulled) for pulled in self._pulled}
+        values = {pulled.name: _brought(pulled, wait) for pulled in self._pulled}
         self._user_ns.update(values)
 
     def drop(self) -> None:
@@ -231,6 +234,27 @@ def _values(option: str, names: Sequence[str], user_ns: Mapping[str, Any]) -> di
                 f"{option} {name}: the notebook has no such name{did_you_mean(name, known)}; nothing was sent"
             )
     return {name: user_ns[name] for name in names}
+
+
+def _joined(parts: Any, single: bool, axis: int) -> Any:
+    """The Future of the parts of a name, put together here when it is asked for: engines may have gone on by then."""
+    from nbcluster.client.joined import JoinedFuture
+    from nbcluster.client.scatter import join
+
+    return JoinedFuture(parts, lambda came: join([came] if single else list(came.values()), axis))
+
+
+def _brought(pulled: Pulled, wait: Callable[[Sequence[Any]], None]) -> Any:
+    value = _result(pulled)
+    if pulled.steps is None:
+        return value
+    try:
+        while True:
+            pulled = replace(pulled, future=pulled.steps.send(value))
+            wait([pulled.future])
+            value = _result(pulled)
+    except StopIteration as end:
+        return end.value
 
 
 def _result(pulled: Pulled) -> Any:

@@ -29,6 +29,22 @@ def test_scatter_and_gather_around_a_cell(page):
     assert page.text("print(squares.result())") == "[0, 10, 20, 30, 40]\n"
 
 
+def test_large_arrays_are_gathered_into_one_piece_of_memory(page):
+    page.run(
+        "%%distributed --gather parts,squares\nimport os, numpy as np\nsquares = [1]\n"
+        "parts = np.full((100_000, 2), int(os.environ['NBCLUSTER_ENGINE']))"
+    )
+    shown = page.text(
+        "print(parts.shape, parts[:, 1].sum(), parts.flags.owndata, parts.flags.writeable, squares)"
+    )
+    assert shown == "(200000, 2) 100000 False True [1, 1]\n", "they were not joined here"
+    told = page.run(
+        "%%distributed --gather parts\nparts = parts[:, :1] if parts[0, 0] else parts", fails=True
+    )
+    assert "cannot be joined" in str(error_of(told))
+    assert page.text("print(parts.shape)") == "(200000, 2)\n", "nothing was bound"
+
+
 def test_a_cell_that_is_not_waited_for_gives_futures(page, world):
     go = str(world.top / "go")
     page.run(f"import os\nx = 5\ngo = {go!r}")
