@@ -76,7 +76,8 @@ class Screen:
     is_over: bool = False
     changed: set[int] = field(default_factory=set)
     is_new: bool = True
-    """Its images or its state have changed."""
+    """It was cleared, has ended, or was not told of."""
+    has_new_images: bool = False
     _open: dict[StreamName, int] = field(default_factory=dict)
 
     @property
@@ -121,7 +122,7 @@ class Screen:
 
     def wipe(self) -> None:
         """Let all go that is shown: the engine has cleared it."""
-        self.first, self.is_new = self.end, True
+        self.first, self.is_new, self.has_new_images = self.end, True, True
         self.left_out = self.size = 0
         self.rows.clear()
         self.images.clear()
@@ -168,11 +169,11 @@ class Console:
         """An engine has shown an image."""
         screen = self._screen(engine)
         screen.images.append(source)
-        screen.is_new = True
+        screen.has_new_images = True
         self._image_bytes += len(source)
-        while len(screen.images) > MOST_IMAGES or (self._image_bytes > IMAGE_BYTES and screen.images):
+        while len(screen.images) > MOST_IMAGES or (self._image_bytes > IMAGE_BYTES and len(screen.images) > 1):
             self._image_bytes -= len(screen.images.popleft())
-            screen.images_left_out += 1
+            screen.images_left_out += 1  # of this engine: those of others stay
 
     def wipe(self, engine: int) -> None:
         """An engine has cleared what it showed."""

@@ -18,7 +18,13 @@ from nbcluster.notebook.operations import Buffers, Operation, Show
 from nbcluster.protocol.messages import TaskDone, TaskOutput, TaskPlace
 
 DRAW_EVERY = 0.1
-"""Seconds between two drawings."""
+"""Seconds between two drawings, at least."""
+
+BYTES = 150_000
+"""Characters a second that are sent to the page; a flood is drawn more seldom."""
+
+LONGEST = 5.0
+"""Seconds between two drawings, at most."""
 
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/svg+xml")
 """What is shown as an image, best first."""
@@ -46,7 +52,7 @@ class ConsoleDisplay(CellDisplay):
         self._make_widget = make_widget
         self._widget: Any = None
         self._console = Console(place.engine for place in places if place.engine is not None)
-        self._drawn_at = float("-inf")
+        self._draw_at = float("-inf")
         self._is_due = self._is_shown = self._is_closed = False
         self._wipe_on_next: set[int] = set()
         self._below: set[int] = set()
@@ -69,8 +75,8 @@ class ConsoleDisplay(CellDisplay):
     def tick(self, now: float) -> list[Operation]:
         """Return what time alone brings; bring the console up to date when that is due."""
         drawn = super().tick(now)
-        if self._is_due and not self._is_closed and now - self._drawn_at >= DRAW_EVERY:
-            self._is_due, self._drawn_at = False, now
+        if self._is_due and not self._is_closed and now >= self._draw_at:
+            self._is_due = False
             return [*self._draw_console(now), *drawn]
         return drawn
 
@@ -100,7 +106,8 @@ class ConsoleDisplay(CellDisplay):
             if self._widget is None:
                 return []
             self._widget.begin()
-        self._widget.update(self._console, now)
+        size = self._widget.update(self._console, now)
+        self._draw_at = now + min(LONGEST, max(DRAW_EVERY, size / BYTES))
         if self._is_shown:
             return []
         self._is_shown = True

@@ -15,8 +15,8 @@ from nbcluster.notebook.console import Console
 WHOLE_EVERY = 2.0
 """Seconds after which everything is sent again, for a page that was not there yet."""
 
-WHOLE_BYTES = 100_000
-"""Bytes a second that this may cost; a long console is sent whole more seldom."""
+WHOLE_BYTES = 50_000
+"""Characters a second that this may cost; a long console is sent whole more seldom."""
 
 
 class ConsoleWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is not typed for us
@@ -37,8 +37,8 @@ class ConsoleWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is 
         """A console begins anew."""
         self._whole_at = float("-inf")
 
-    def update(self, console: Console, now: float) -> None:
-        """Show a console as it is now. `now` is monotonic seconds."""
+    def update(self, console: Console, now: float) -> int:
+        """Show a console as it is now; return how many characters that took. `now` is monotonic seconds."""
         whole = now - self._whole_at >= max(WHOLE_EVERY, self._whole_size / WHOLE_BYTES)
         engines: dict[str, Any] = {}
         size = 0
@@ -46,22 +46,24 @@ class ConsoleWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is 
             numbers = range(screen.first, screen.end) if whole else sorted(screen.changed)
             rows = {str(number): to_html(screen.rows[number - screen.first].text) for number in numbers}
             size += sum(map(len, rows.values()))
-            if whole or rows or screen.is_new:
+            if whole or rows or screen.is_new or screen.has_new_images:
                 engines[str(engine)] = {"rows": rows, "first": screen.first, "leftOut": screen.left_out}
                 engines[str(engine)]["isOver"] = screen.is_over
-                if whole or screen.is_new:
+                if whole or screen.has_new_images:
+                    size += sum(map(len, screen.images))
                     engines[str(engine)]["images"] = list(screen.images)
                     engines[str(engine)]["imagesLeftOut"] = screen.images_left_out
             screen.changed.clear()
-            screen.is_new = False
+            screen.is_new = screen.has_new_images = False
         begun = [list(each) for each in (console.order if whole else console.begun)]
         console.begun.clear()
         if not (whole or engines):
-            return
+            return 0
         if whole:
             self._whole_at, self._whole_size = now, size
         self._number += 1
         self.told = {"number": self._number, "isWhole": whole, "engines": engines, "begun": begun}
+        return size
 
     def clear(self) -> None:
         """Show nothing: the cell has its picture."""

@@ -215,6 +215,26 @@ def test_a_cell_is_a_console_while_it_runs_and_one_static_output_in_its_place() 
     assert cell.widget.told["engines"] == {}, "nothing of the live view is left"
 
 
+def test_a_flood_is_drawn_more_seldom_and_images_are_sent_once() -> None:
+    cell = Drawn()
+    cell.prints(0, "one\n")
+    cell.displays(0, png=PNG)
+    cell.pass_time()
+    assert cell.widget is not None
+    assert len(cell.widget.told["engines"]["0"]["images"]) == 1
+    for at in range(900):
+        cell.prints(1, f"{at} {'x' * 990}\n")
+    cell.pass_time()
+    number = cell.widget.told["number"]
+    assert "images" not in cell.widget.told["engines"]["1"]
+    cell.prints(1, "more\n")
+    cell.pass_time()
+    assert cell.widget.told["number"] == number, "900 kB were sent just now"
+    cell.now += 5.0
+    cell.pass_time()
+    assert cell.widget.told["number"] == number + 1
+
+
 def test_without_a_page_there_is_the_static_output_alone() -> None:
     cell = Drawn(live=False)
     cell.prints(0, "one\n")
