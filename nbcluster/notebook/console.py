@@ -171,7 +171,9 @@ class Console:
         screen.images.append(source)
         screen.has_new_images = True
         self._image_bytes += len(source)
-        while len(screen.images) > MOST_IMAGES or (self._image_bytes > IMAGE_BYTES and len(screen.images) > 1):
+        while len(screen.images) > MOST_IMAGES or (
+            self._image_bytes > IMAGE_BYTES and len(screen.images) > 1
+        ):
             self._image_bytes -= len(screen.images.popleft())
             screen.images_left_out += 1  # of this engine: those of others stay
 
