@@ -25,18 +25,23 @@ function element(name, kind, text) {
   return made;
 }
 
-function figures(screens, engines) {
+function named(engines) {
+  return engines.length > 1 ? `engines ${engines.join(", ")}` : `engine ${engines[0]}`;
+}
+
+// Of each group of engines that show the same, its images.
+function figures(screens, groups) {
   const box = element("div", "nbc-figures");
   let leftOut = 0;
-  for (const engine of engines) {
-    const { images, imagesLeftOut } = screens.get(engine);
+  for (const engines of groups) {
+    const { images, imagesLeftOut } = screens.get(engines[0]);
     leftOut += imagesLeftOut;
     images.forEach((source, at) => {
       const figure = element("figure");
       const image = element("img");
       image.src = source;
-      image.alt = `engine ${engine}: image ${at + 1}`;
-      figure.append(element("figcaption", "", `engine ${engine}`), image);
+      image.alt = `${named(engines)}: image ${at + 1}`;
+      figure.append(element("figcaption", "", named(engines)), image);
       box.append(figure);
     });
   }
@@ -158,7 +163,7 @@ function view(el, screens, order) {
     if (Date.now() - foldedAt < FOLD_EVERY) { setTimeout(draw, FOLD_EVERY); return; }
     foldedAt = Date.now();
     text.replaceChildren(...folded(screens).flatMap((engines) => {
-      const same = engines.length > 1 ? `engines ${engines.join(", ")}: ${engines.length} the same` : `engine ${engines[0]}`;
+      const same = engines.length > 1 ? `${named(engines)}: ${engines.length} the same` : named(engines);
       return [element("div", "nbc-heading", same), ...content(engines[0], screens, order).map(([, html]) => row(html))];
     }));
   };
@@ -170,9 +175,9 @@ function view(el, screens, order) {
     const isAtEnd = text.scrollHeight - text.scrollTop - text.clientHeight < 24;
     if (active === "same") drawFolded(); else drawRows();
     note.textContent = leftOut(active, screens, order);
-    const shown = active === "all" ? [...screens.keys()]
-      : active === "same" ? folded(screens).map(([engine]) => engine) : [active];
-    const key = JSON.stringify(shown.map((engine) => [engine, screens.get(engine).images]));
+    const shown = active === "all" ? [...screens.keys()].map((engine) => [engine])
+      : active === "same" ? folded(screens) : [[active]];
+    const key = JSON.stringify(shown.map((engines) => [engines, screens.get(engines[0]).images]));
     if (key !== imagesDrawn) { imagesDrawn = key; images.replaceChildren(figures(screens, shown)); }
     if (isAtEnd) text.scrollTop = text.scrollHeight;
   };

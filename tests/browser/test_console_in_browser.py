@@ -63,6 +63,7 @@ def test_a_console_has_a_tab_for_each_engine_and_stays_as_one_output(notebook, w
     nb.page.keyboard.press("ArrowRight")
     expect(text).to_contain_text("engines 0, 1: 2 the same")
     expect(text).to_contain_text("engines 2, 3: 2 the same")
+    expect(console.locator("figcaption")).to_have_text(["engines 0, 1", "engines 2, 3"])
     nb.picture("console-same-light")
     for _ in range(3):
         nb.page.keyboard.press("ArrowRight")
