@@ -14,7 +14,7 @@ from nbcluster.client.calling import CallingCluster
 from nbcluster.client.cells import CellRun, OutputTaker, Runs
 from nbcluster.client.connection import not_wanted
 from nbcluster.client.futures import Future
-from nbcluster.client.needs import Needs, check_after, refused_for, waits_of
+from nbcluster.client.needs import Needs, check_after, refused_for, tasks_before, waits_of
 from nbcluster.client.options import check_namespaces, namespace_name
 from nbcluster.client.views import AsyncView
 from nbcluster.client.watching import Listener, Watching
@@ -157,7 +157,7 @@ class AsyncCluster(CallingCluster):
         """
         meant = parse(targets)
         needed = needs or Needs()
-        check_after((*needed.after, *needed.behind), self, self.calls.task_of)
+        check_after((*needed.after, *needed.behind), self.calls, self.calls.task_of)
         waits = waits_of(needed)
         if timeout is not None and not 0 < timeout < inf:  # here, since JSON knows no NaN
             raise UsageError(f"the timeout of {timeout} s cannot be: it is a number of seconds above 0")
@@ -190,7 +190,7 @@ class AsyncCluster(CallingCluster):
         await self.calls.sent()  # the calls before it come first in the lanes
         run = CellRun(self, order, single=meant.single)
         if waits.failed is not None:
-            run.refuse(refused_for(run.what, waits.failed))
+            run.refuse(refused_for(run.what, waits.failed), tasks_before((waits.failed,)))
             return run
         self._runs.add(run)
         try:

@@ -160,7 +160,7 @@ class CallingCluster(AttachedCluster):
         on : int, slice, str or list, optional
             Targets of which the scheduler chooses one; a number pins to that engine.
         after : Futures
-            Start when these are done; if one fails this ends with DependencyFailed.
+            Of calls and cells: start when these are done; if one fails this ends with DependencyFailed.
         retries : int
             How often to run again after the function's own exception.
         timeout : float, optional

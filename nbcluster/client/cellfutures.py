@@ -26,6 +26,7 @@ from nbcluster.ids import EngineNumber, TaskId
 from nbcluster.protocol import messages as m
 
 if TYPE_CHECKING:
+    from nbcluster.client.calls import Calls
     from nbcluster.client.cells import CellRun
 
 
@@ -191,14 +192,19 @@ class CellFuture(Future):
         return self._run.results
 
     @property
-    def sender(self) -> object:
-        """The cluster that it was sent to."""
-        return self._run.sender
+    def calls(self) -> Calls:
+        """The calls of the client that sent it."""
+        return self._run.calls
 
     @property
     def open_tasks(self) -> tuple[TaskId, ...]:
         """Its tasks that have not ended, as far as is known here."""
         return self._run.open_tasks
+
+    @property
+    def failed_tasks(self) -> tuple[TaskId, ...]:
+        """Its tasks that did not succeed; where it was not sent for want of others, those of these."""
+        return tuple(self._run.failed)
 
     def ask_to_stop(self, reason: str, *, force: bool = False) -> None:
         """Ask the engines to let go of it; does not wait."""

@@ -89,6 +89,8 @@ class CellRun:
         self._forgotten = 0
         self._last_writer: int | None = None
         self.done = False
+        self.failed: list[TaskId] = []
+        """The tasks that did not succeed: its own, or those for which it was not sent."""
 
     # -- what is known ------------------------------------------------------------------------
 
@@ -98,9 +100,9 @@ class CellRun:
         return self._sender.loop
 
     @property
-    def sender(self) -> Sender:
-        """The cluster that it was sent to."""
-        return self._sender
+    def calls(self) -> Calls:
+        """The calls of the client that sent it."""
+        return self._sender.calls
 
     @property
     def open_tasks(self) -> tuple[TaskId, ...]:
@@ -232,9 +234,10 @@ class CellRun:
         if isinstance(event, m.TaskDone) and not self._open and not self.done:
             self._finish()
 
-    def refuse(self, error: NBClusterError) -> None:
+    def refuse(self, error: NBClusterError, failed: Sequence[TaskId]) -> None:
         """It is not sent, since what it was to come after has failed."""
         self._accepted = True
+        self.failed += failed
         self._finish(error)
 
     def lose(self, error: NBClusterError) -> None:
@@ -303,6 +306,7 @@ class CellRun:
             if isinstance(event.outcome, m.Unmet):
                 result.error.__cause__ = self._sender.calls.failure_of(event.outcome.cause)
             self._sender.calls.note_failure(event.task, result.error)
+            self.failed.append(event.task)
         result.ok = result.error is None
         if isinstance(event.outcome, m.Succeeded):
             result.values = event.outcome.values

@@ -22,7 +22,8 @@ from nbcluster.client.cellnames import raised_here
 from nbcluster.client.chunks import ChunkSizer
 from nbcluster.client.fleet import Fleet, is_ready
 from nbcluster.client.futures import SAY_AFTER, say, wait_done
-from nbcluster.client.options import Placement, tasks_of
+from nbcluster.client.needs import tasks_before
+from nbcluster.client.options import Placement
 from nbcluster.client.progress import TICK, Line, line
 from nbcluster.client.remote import Chunk, results_before
 from nbcluster.engine.lending import Mailbox
@@ -115,7 +116,7 @@ class MapRun:
         self.calls = calls
         self._fleet = fleet
         self._kind = placement.kind(f"map {name_of(fn)}", fn)
-        self._after = tasks_of(placement.options.after)
+        self._after = placement.options.after
         chunk = Chunk(fn, single=single, return_exceptions=return_exceptions, keep_before=True)
         self._function = calls.packer.function(chunk)
         self._sizer = ChunkSizer(chunksize, self.total)
@@ -174,7 +175,7 @@ class MapRun:
         start, self._drawn = self._drawn, self._drawn + len(items)
         packed = self.calls.packer.arguments((items, start), {})
         self._sizer.drawn(len(items), max(1, packed.nbytes))
-        future = self.calls.send(self._kind, self._function, packed, after=self._after)
+        future = self.calls.send(self._kind, self._function, packed, after=tasks_before(self._after))
         self.flights[future] = _Flight(self._sent, start, len(items), packed.nbytes)
         self._sent += 1
         self._bytes += packed.nbytes

@@ -1,9 +1,10 @@
-"""What a cell comes after, in the words of Futures, and in those of an order. Knows no dataflow and no messages."""
+"""What a cell or call comes after, in the words of Futures and of an order. Knows no dataflow and no messages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nbcluster.client.callfutures import CallFuture, ManyFuture
 from nbcluster.client.cellfutures import CellFuture
@@ -11,6 +12,9 @@ from nbcluster.client.futures import Future
 from nbcluster.client.options import tasks_of
 from nbcluster.errors import DependencyFailed, UsageError
 from nbcluster.ids import TaskId
+
+if TYPE_CHECKING:
+    from nbcluster.client.calls import Calls
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,21 @@ def open_tasks(future: Future) -> tuple[TaskId, ...]:
     raise UsageError(f"a cell comes after Futures of calls and cells, and {future!r} is of neither")
 
 
-def check_after(
-    futures: Sequence[Future], connection: object, task_of: Callable[[CallFuture], TaskId]
-) -> None:
+def tasks_before(futures: Sequence[Future]) -> tuple[TaskId, ...]:
+    """The tasks that a call which is sent now comes after: of calls, and of cells what has failed or not ended.
+
+    The controller remembers for long how the tasks of cells failed; that others succeeded need not be remembered.
+    """
+    tasks: list[TaskId] = []
+    for future in futures:
+        if isinstance(future, CellFuture):
+            tasks += future.open_tasks + future.failed_tasks
+        else:
+            tasks += tasks_of((future,))
+    return tuple(tasks)
+
+
+def check_after(futures: Sequence[Future], calls: Calls, task_of: Callable[[CallFuture], TaskId]) -> None:
     """Refuse Futures of other clusters, and what is no Future of a call or cell.
 
     Raises
@@ -101,14 +117,14 @@ def check_after(
     """
     for future in futures:
         if isinstance(future, ManyFuture):
-            check_after(tuple(future.parts.values()), connection, task_of)
+            check_after(tuple(future.parts.values()), calls, task_of)
         elif isinstance(future, CallFuture):
             task_of(future)
         elif not isinstance(future, CellFuture):
             raise UsageError(f"a cell comes after Futures of calls and cells, and {future!r} is of neither")
-        elif future.sender is not connection:
+        elif future.calls is not calls:
             raise UsageError(
-                f"{future!r} is of another cluster, and a cell can only come after what runs on its own; wait for it: "
+                f"{future!r} is of another cluster, and work can only come after what runs on its own; wait for it: "
                 "its result()"
             )
 

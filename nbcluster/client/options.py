@@ -10,6 +10,7 @@ from math import inf
 from typing import Any, NoReturn
 
 from nbcluster.client.callfutures import CallFuture, ManyFuture
+from nbcluster.client.cellfutures import CellFuture
 from nbcluster.client.fleet import Fleet, is_ready
 from nbcluster.client.futures import Future
 from nbcluster.client.outbox import Kind
@@ -78,8 +79,8 @@ def make_options(
     """
     needed = (after,) if isinstance(after, Future) else tuple(after)
     for each in needed:
-        if not isinstance(each, CallFuture | ManyFuture):
-            raise UsageError(f"after= takes Futures of calls, not {type(each).__name__} {each!r}")
+        if not isinstance(each, CallFuture | ManyFuture | CellFuture):
+            raise UsageError(f"after= takes Futures of calls and cells, not {type(each).__name__} {each!r}")
     return Options(
         targets="" if on is None or on == "any" else from_python(on),
         after=needed,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from nbcluster.client.callfutures import CallFuture, ManyFuture
+from nbcluster.client.callfutures import CallFuture
 from nbcluster.client.calls import Calls
 from nbcluster.client.fleet import Fleet
 from nbcluster.client.futures import Future
 from nbcluster.client.mapping import AsyncMap, Map, MapRun
-from nbcluster.client.options import Options, Placement, tasks_of
+from nbcluster.client.needs import check_after, tasks_before
+from nbcluster.client.options import Options, Placement
 from nbcluster.client.outbox import Kind, Parcel
 from nbcluster.client.packing import Function, Packed, Packer
 from nbcluster.client.remote import pickled, same
@@ -56,14 +57,7 @@ class Submission:
         self.options = options
         self._fleet = fleet
         self._placement = Placement(options, fleet)
-        for each in options.after:
-            self._check(each)
-        self._after = tasks_of(options.after)
-
-    def _check(self, needed: Future) -> None:
-        for part in needed.parts.values() if isinstance(needed, ManyFuture) else (needed,):
-            if isinstance(part, CallFuture):
-                self._carrier.task_of(part)
+        check_after(options.after, calls, self._carrier.task_of)
 
     @property
     def workers(self) -> int:
@@ -93,15 +87,19 @@ class Submission:
         if function.captured or packed.nbytes > 65_536:
             packer.warn_of_huge(function, packed, args, kwargs)
         kind = self._placement.kind(label or function.label, plain)
-        return self._carrier.send(kind, function, packed, key=self.options.key, after=self._after)
+        return self._carrier.send(kind, function, packed, key=self.options.key, after=self._before())
 
     def draft(self, future_type: type[F], function: Callable[..., Any], label: str) -> tuple[F, Parcel]:
         """Make a call without arguments, and its Future; it is sent by whoever fills it in."""
         packer = self.calls.packer
         kind = self._placement.kind(label, function)
         return self.calls.draft(
-            future_type, kind, packer.function(function), packer.arguments((), {}), after=self._after
+            future_type, kind, packer.function(function), packer.arguments((), {}), after=self._before()
         )
+
+    def _before(self) -> tuple[TaskId, ...]:
+        after = self.options.after
+        return tasks_before(after) if after else ()
 
     def placement_under(self, options: Options) -> Placement:
         """Return where calls with these options go."""

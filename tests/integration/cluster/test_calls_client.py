@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 
 from nbcluster import AsyncCluster, Cluster, as_completed, current_cluster, gather, progress, report, wait
+from nbcluster.client.futures import Future
+from nbcluster.client.needs import Needs
+from nbcluster.client.portal import portal
 from nbcluster.errors import (
     ControllerLost,
     DependencyFailed,
@@ -109,6 +112,64 @@ def test_a_failed_dependency_is_the_cause(shared: Cluster) -> None:
             future.result(DEADLINE)
         assert caught.value.__cause__ is not None
     assert isinstance(second.exception().__cause__, ZeroDivisionError)  # type: ignore[union-attr]
+
+
+def cell_after(cluster: Cluster, after: Future) -> Future:
+    """A cell that comes after a Future, as the notebook sends it."""
+    run = portal().call(cluster._twin.send_cell("1", "0", needs=Needs(after=(after,))))
+    return run.future
+
+
+def test_calls_and_maps_come_after_cells(shared: Cluster, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    code = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\nopened = 1"
+    cell = shared[0].execute(code, wait=False)
+    later = shared.options(after=[cell], on=1)
+    future = later.submit(os.path.exists, str(gate))
+    items = later.map(os.path.exists, [str(gate)] * 3)
+    with shared.graph() as graph:
+        planned = graph.options(after=cell, on=1).submit(os.path.exists, str(gate))
+    behind = shared.submit(str, planned)
+    until(lambda: "os, time" in future.explain())
+    assert not shared.options(on=1).submit(os.path.exists, str(gate)).result(DEADLINE), "engine 1 is free"
+    assert not future.done()
+    gate.touch()
+    assert future.result(DEADLINE)
+    assert list(items) == [True] * 3
+    assert (planned.result(DEADLINE), behind.result(DEADLINE)) == (True, "True")
+    cell.result(DEADLINE)
+    assert later.submit(pow, 2, 3).result(DEADLINE) == 8, "what has ended is not waited for"
+    assert repr(later).startswith("<Submitter on 'shared' with on='1', after=(<")
+
+
+def test_a_failed_cell_ends_the_calls_after_it(shared: Cluster, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    code = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n1 / (engine := 0)"
+    cell = shared[:].execute(code, wait=False)
+    unsent = shared.options(after=cell).submit(pow, 2, 3)
+    needs = shared.submit(str, unsent)
+    gate.touch()
+    assert isinstance(cell.exception(DEADLINE), EngineErrors)
+    late = shared.options(after=[cell]).submit(pow, 2, 3)
+    for future in (unsent, needs, late):
+        error = future.exception(DEADLINE)
+        assert isinstance(error, DependencyFailed)
+        assert "raised ZeroDivisionError: division by zero" in str(error)
+        assert "ZeroDivisionError" in repr(error.__cause__), "the error itself is the cause"
+        assert future.status == "failed"
+
+    refused = cell_after(shared, cell)
+    error = shared.options(after=refused).submit(pow, 2, 3).exception(DEADLINE)
+    assert isinstance(error, DependencyFailed), "also of a cell that was not sent for want of that one"
+    assert "ZeroDivisionError" in repr(error.__cause__)
+
+
+def test_calls_do_not_come_after_cells_of_another_cluster(shared: Cluster) -> None:
+    with Cluster.connect(shared._twin.calls.address[1]) as other:
+        cell = other[0].execute("1", wait=False)
+        with pytest.raises(UsageError, match="is of another cluster, and work can only come after"):
+            shared.options(after=cell).submit(int)
+        cell.result(DEADLINE)
 
 
 def test_the_own_exception_is_raised_with_the_remote_traceback(shared: Cluster) -> None:

@@ -177,7 +177,7 @@ def test_coroutine_functions_are_awaited_there(memory: Any) -> None:
         ({"key": 7}, "key=7 cannot be: it is a text"),
         ({"namespace": "a b"}, "'a b' cannot be the name of a namespace"),
         ({"namespace": "class"}, "'class' cannot be the name of a namespace"),
-        ({"after": [3]}, "after= takes Futures of calls, not int 3"),
+        ({"after": [3]}, "after= takes Futures of calls and cells, not int 3"),
         ({"on": "0-2"}, "'0-2' is no slice"),
         ({"on": []}, "an empty list of engines"),
     ],
