@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from nbcluster.client.oneach import OnEach, finish_names
-from nbcluster.client.records import Name, Table, difference_table, name_table
+from nbcluster.client.records import DifferenceTable, Name, NameTable, difference_table, name_table
 from nbcluster.protocol.tasks import NameInfo
 
 if TYPE_CHECKING:
@@ -63,14 +63,35 @@ class AsyncNamespace:
         described = await each.describe()
         return each.bare({number: [info.name for info in infos] for number, infos in described.items()})
 
-    async def describe(self) -> Table[Name]:
-        """Name, engine, type, shape and size of everything that users made, at once, also while engines compute."""
-        return name_table(rows(await self.on_each.describe()))
+    async def describe(self) -> NameTable:
+        """Name, engine, type, shape and size of everything that users made, at once, also while engines compute.
 
-    async def diff(self) -> Table[tuple[str, dict[int, str]]]:
-        """The names that are not alike on all engines, at once: missing on some, or of another type, shape or size."""
+        Returns
+        -------
+        NameTable
+            A list of what there is now; a notebook shows it by engine, and goes on asking while it is seen.
+        """
         described = await self.on_each.describe()
-        return difference_table(rows(described), list(described))
+        table = name_table(rows(described), sorted(described), f"Names of {self._title}")
+        table.again = lambda: self.describe()
+        return table
+
+    async def diff(self) -> DifferenceTable:
+        """The names that are not alike on all engines, at once: missing on some, or of another type, shape or size.
+
+        Returns
+        -------
+        DifferenceTable
+            A list of what differs now; a notebook shows engines side by side, and goes on asking while it is seen.
+        """
+        described = await self.on_each.describe()
+        table = difference_table(rows(described), sorted(described), f"What differs in {self._title}")
+        table.again = lambda: self.diff()
+        return table
+
+    @property
+    def _title(self) -> str:
+        return f"namespace “{self.name}”" if self.name else "the kernels’ own namespace"
 
     def __repr__(self) -> str:
         which = f"namespace {self.name!r}" if self.name else "kernels' own namespace"

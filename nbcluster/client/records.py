@@ -1,12 +1,18 @@
-"""Tables of what a cluster tells: records of tasks, names of namespaces. Draws them as text and HTML; asks nothing."""
+"""Tables of what a cluster tells: records of tasks, names of namespaces. Draws them as text and HTML; asks nothing.
+
+Tables of names know how to be asked for again: a notebook shows them live.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from html import escape
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
+from nbcluster.drawing import names as drawing
+from nbcluster.drawing.panelstyle import PANEL_CSS
 from nbcluster.payload.sizes import readable
 from nbcluster.protocol.calls import TaskRecord
 from nbcluster.protocol.tasks import NameInfo
@@ -56,7 +62,7 @@ class Table(list[T], Generic[T]):
         return "\n".join([*drawn, *self._below()])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(title)}</th>" for title, _ in self._columns)
+        head = "".join(f'<th scope="col">{escape(title)}</th>' for title, _ in self._columns)
         body = "".join(
             "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
             for cells in self._cells()
@@ -106,41 +112,99 @@ class Name(NameInfo, frozen=True, array_like=True):
     engine: int = -1
 
 
-def name_table(names: Iterable[Name]) -> Table[Name]:
+class Described(Table[T]):
+    """What engines said of their names: a list, which stays as it is, and a way to ask anew.
+
+    Parameters
+    ----------
+    rows, columns, note
+        Of the table.
+    engines : sequence of int
+        Those that were asked.
+    title : str
+        What it is about.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[T],
+        columns: Sequence[tuple[str, Callable[[T], str]]],
+        note: str = "",
+        *,
+        engines: Sequence[int] = (),
+        title: str = "",
+    ) -> None:
+        super().__init__(rows, columns, note)
+        self.engines = list(engines)
+        self.title = title
+        self.again: Callable[[], Awaitable[Self]] | None = None
+        """Asks the engines anew, on the loop of the cluster."""
+
+    @abstractmethod
+    def parts(self, note: str = "") -> dict[str, str]:
+        """The parts of a panel that shows it; `note` stands beside its title."""
+
+    def _repr_html_(self) -> str:
+        return f'<style>{PANEL_CSS}</style><div class="nbc">{drawing.filled(self.parts())}</div>'
+
+
+class NameTable(Described[Name]):
+    """The names of some engines; drawn by engine."""
+
+    def parts(self, note: str = "") -> dict[str, str]:
+        """The parts of a panel that shows it; `note` stands beside its title."""
+        by_engine: dict[int, list[Name]] = {engine: [] for engine in self.engines}
+        for name in self:
+            by_engine.setdefault(name.engine, []).append(name)
+        return drawing.describe(by_engine, self.title, note)
+
+
+class DifferenceTable(Described[tuple[str, dict[int, str]]]):
+    """The names that are not alike on all engines; drawn side by side."""
+
+    def parts(self, note: str = "") -> dict[str, str]:
+        """The parts of a panel that shows it; `note` stands beside its title."""
+        return drawing.differences(self, self.engines, self.title, note)
+
+
+def name_table(names: Iterable[Name], engines: Sequence[int] = (), title: str = "Names") -> NameTable:
     """A table of names."""
-    return Table(
+    return NameTable(
         names,
         (
             ("name", lambda name: name.name),
             ("engine", lambda name: str(name.engine)),
             ("type", lambda name: name.type),
-            ("shape", lambda name: "" if name.shape is None else "×".join(map(str, name.shape)) or "()"),
+            ("shape", lambda name: "" if name.shape is None else drawing.shape_text(name.shape)),
             ("bytes", lambda name: "" if name.nbytes is None else str(name.nbytes)),
             ("value", lambda name: _short(name.preview)),
         ),
+        engines=engines,
+        title=title,
     )
 
 
-def difference_table(names: Sequence[Name], engines: Sequence[int]) -> Table[tuple[str, dict[int, str]]]:
+def difference_table(
+    names: Sequence[Name], engines: Sequence[int], title: str = "Names that differ"
+) -> DifferenceTable:
     """A table of the names that are not alike on all engines, with what each engine has."""
     by_name: dict[str, dict[int, str]] = {}
     for name in names:
         by_name.setdefault(name.name, {})[name.engine] = _describe(name)
     unlike = [
-        (name, {engine: found.get(engine, "missing") for engine in engines})
+        (name, {engine: found.get(engine, drawing.MISSING) for engine in engines})
         for name, found in sorted(by_name.items())
         if len(found) < len(engines) or len(set(found.values())) > 1
     ]
     columns: list[tuple[str, Callable[[tuple[str, dict[int, str]]], str]]] = [("name", lambda row: row[0])]
     for engine in engines:
         columns.append((f"engine {engine}", lambda row, engine=engine: row[1][engine]))  # type: ignore[misc]  # a default
-    return Table(
-        unlike, columns, "" if unlike else "every engine has the same names, alike in type, shape and size"
-    )
+    note = "" if unlike else "every engine has the same names, alike in type, shape and size"
+    return DifferenceTable(unlike, columns, note, engines=engines, title=title)
 
 
 def _describe(name: Name) -> str:
-    shape = "" if name.shape is None else f" {'×'.join(map(str, name.shape)) or '()'}"
+    shape = "" if name.shape is None else f" {drawing.shape_text(name.shape)}"
     size = "" if name.nbytes is None or name.preview else f", {name.nbytes} bytes"
     return f"{name.type}{shape}{size}" + (f" {_short(name.preview)}" if name.preview else "")
 

@@ -13,7 +13,7 @@ from nbcluster.client.gathering import gathering
 from nbcluster.client.namespaces import AsyncNamespace
 from nbcluster.client.oneach import OnEach, about_names
 from nbcluster.client.portal import portal
-from nbcluster.client.records import Name, Table
+from nbcluster.client.records import DifferenceTable, NameTable
 from nbcluster.client.views import AsyncView
 from nbcluster.errors import EngineErrors, NotSerializable
 
@@ -192,11 +192,11 @@ class Namespace:
         """The names that users made, at once."""
         return portal().call(self._twin.keys())
 
-    def describe(self) -> Table[Name]:
+    def describe(self) -> NameTable:
         """Name, engine, type, shape and size of everything that users made, at once, also while engines compute."""
         return portal().call(self._twin.describe())
 
-    def diff(self) -> Table[tuple[str, dict[int, str]]]:
+    def diff(self) -> DifferenceTable:
         """The names that are not alike on all engines, at once."""
         return portal().call(self._twin.diff())
 

@@ -73,6 +73,13 @@ color:var(--jp-ui-font-color2,inherit);border-bottom:1px solid var(--jp-border-c
 .nbc .nbc-tag{padding:0 5px;border-radius:8px;font-weight:400;font-size:11px;
 background:var(--jp-layout-color3,rgba(128,128,128,.25))}
 .nbc.nbc .nbc-noted td{white-space:normal;overflow-wrap:anywhere;color:var(--jp-ui-font-color1,inherit)}
+.nbc .nbc-panel>details{margin:0}
+.nbc.nbc .nbc-names .nbc-value,.nbc.nbc .nbc-names td:last-child{width:100%}
+.nbc.nbc .nbc-names .nbc-value{max-width:0;overflow:hidden;text-overflow:ellipsis;
+font-family:var(--jp-code-font-family,monospace)}
+.nbc.nbc .nbc-names th:nth-child(5){min-width:8rem}
+.nbc .nbc-missing{color:var(--jp-ui-font-color2,inherit);font-style:italic}
+.nbc .nbc-other>span{color:#D55E00;font-weight:700}
 .nbc .nbc-connect{display:flex;align-items:center;gap:8px;font-size:12px}
 .nbc code{font-family:var(--jp-code-font-family,monospace);background:none;color:inherit;padding:0}
 """

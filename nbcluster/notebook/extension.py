@@ -48,6 +48,8 @@ class Loaded:
             self.magics.futures.install()
         if self.magics.panels is not None:
             self.magics.panels.install()
+        if self.magics.name_panels is not None:
+            self.magics.name_panels.install()
         shell.events.register("post_run_cell", self._after_cell)
 
     def unload(self) -> None:
@@ -74,6 +76,8 @@ class Loaded:
             self.magics.futures.uninstall()
         if self.magics.panels is not None:
             self.magics.panels.uninstall()
+        if self.magics.name_panels is not None:
+            self.magics.name_panels.uninstall()
         before_raise.remove(self.magics.explain)
         loop_left.remove(self._map_left)
         self._errors.uninstall()

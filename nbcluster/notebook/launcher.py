@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,11 @@ from nbcluster.drawing.panel import connecting_code, static
 from nbcluster.drawing.panelstyle import PANEL_CSS
 from nbcluster.errors import NBClusterError
 from nbcluster.notebook.paneldesk import Desk
-from nbcluster.notebook.publishers import has_front_end
+from nbcluster.notebook.panelhouse import ClientHouse
+from nbcluster.notebook.panelpage import PanelPage, is_page
 
 if TYPE_CHECKING:
     from nbcluster.client.cluster import Cluster
-    from nbcluster.notebook.panelwidget import PanelWidget
 
 ASK_FOR = 2.0
 """Seconds that the cluster may take to say how it is, for a picture that stays."""
@@ -42,7 +41,7 @@ class Launcher:
 
     def __init__(self, cluster: Cluster | None = None) -> None:
         self._cluster = cluster
-        self._widget: PanelWidget | None = None
+        self._page: PanelPage | None = None
         self._desk: Desk | None = None
         self._is_closed = False
 
@@ -50,11 +49,12 @@ class Launcher:
     def cluster(self) -> Cluster | None:
         """The cluster that it shows; None when it has none, or that has ended."""
         twin = self._desk.twin if self._desk is not None else None
-        if twin is None or (self._cluster is not None and twin_of(self._cluster) is twin):
-            return self._cluster
+        if twin is None:
+            return self._cluster if self._cluster is not None and self._cluster.is_connected else None
         from nbcluster.client.current import known_clusters
 
-        return next((known for known in known_clusters() if twin_of(known) is twin), None)
+        known = [*known_clusters(), *([self._cluster] if self._cluster is not None else [])]
+        return next((cluster for cluster in known if twin_of(cluster) is twin), None)
 
     def close(self) -> None:
         """Take it off the page; the cluster goes on."""
@@ -62,9 +62,9 @@ class Launcher:
         desk, self._desk = self._desk, None
         if desk is not None and not portal().is_inside():
             portal().call(desk.close(), timeout=5)
-        if self._widget is not None:
-            self._widget.close()
-            self._widget = None
+        if self._page is not None:
+            self._page.close()
+            self._page = None
 
     # -- shown --------------------------------------------------------------------------------
 
@@ -75,68 +75,32 @@ class Launcher:
         """Display it in the running cell."""
         if shell is None:
             return
-        stays = ""
-        if self._is_live(shell):
-            stays = self._show_live(shell)
-        html, text = picture(self.cluster, stays)
+        stays = self._show_live(shell) if is_page(shell) and not self._is_closed else ""
+        html, text = picture(self.cluster or self._cluster, stays)
         shell.display_pub.publish(data={"text/plain": text, "text/html": html})
-
-    def _is_live(self, shell: Any) -> bool:
-        """Whether there is a page: who cannot be asked is none."""
-        return (
-            not self._is_closed
-            and threading.current_thread() is threading.main_thread()
-            and has_front_end(shell)
-            and hasattr(shell.display_pub, "session")
-            and shell.get_parent().get("content", {}).get("allow_stdin", True)
-        )
 
     def _show_live(self, shell: Any) -> str:
         """Display the widget; return the class of pictures that are not shown beside it."""
-        if self._widget is None:
-            self._make(shell)
-        widget = self._widget
-        assert widget is not None
+        page = self._page
+        if page is None:
+            page = self._page = PanelPage(shell, self._take)
+            self._desk = portal().call(_make(ClientHouse(shell.user_ns), page))
         assert self._desk is not None
-        twin = twin_of(self._cluster) if self._cluster is not None and self.cluster is self._cluster else None
+        twin = twin_of(self._cluster) if self._cluster is not None and self._desk.twin is None else None
         portal().loop.call_soon_threadsafe(self._desk.open, twin)
-        shell.display_pub.publish(
-            data=widget.bundle("A cluster launcher, which needs a page with widgets. As it is now:")
-        )
-        return _stays(widget)
-
-    def _make(self, shell: Any) -> None:
-        from nbcluster.notebook.panelhouse import ClientHouse
-        from nbcluster.notebook.panelwidget import PanelWidget
-
-        loop = portal().loop
-        widget = PanelWidget(
-            shell.kernel, shell.get_parent(), lambda content: loop.call_soon_threadsafe(self._take, content)
-        )
-
-        # In a page with this widget the pictures beside it are not shown; they are for files that are looked at later.
-        hides = (
-            f"<style>.{_stays(widget)},.jp-OutputArea-child:has(.{_stays(widget)}){{display:none}}</style>"
-        )
-
-        def show(parts: dict[str, str]) -> None:
-            widget.show({**parts, "root": parts["root"] + hides})
-
-        async def make() -> Desk:
-            return Desk(ClientHouse(shell.user_ns), show)
-
-        self._widget, self._desk = widget, portal().call(make())
+        page.display(shell, "A cluster launcher")
+        return page.stays
 
     def _take(self, content: dict[str, Any]) -> None:
         if self._desk is not None:
             self._desk.take(content)
 
     def __repr__(self) -> str:
-        return picture(self.cluster)[1]
+        return picture(self.cluster or self._cluster)[1]
 
 
-def _stays(widget: PanelWidget) -> str:
-    return f"nbc-stays-{widget.model_id}"
+async def _make(house: ClientHouse, page: PanelPage) -> Desk:
+    return Desk(house, page.show)
 
 
 def picture(cluster: Cluster | None, kind: str = "") -> tuple[str, str]:

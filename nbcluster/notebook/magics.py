@@ -29,6 +29,7 @@ from nbcluster.notebook.graphcells import GraphCells
 from nbcluster.notebook.hints import Memory, add_hints, has_missing_name
 from nbcluster.notebook.late import Follower, LateOutput, UntilNextCell
 from nbcluster.notebook.moving import Moves
+from nbcluster.notebook.namepanels import NamePanels
 from nbcluster.notebook.operations import Buffers, Publisher
 from nbcluster.notebook.panels import Panels
 from nbcluster.notebook.publishers import CellSlot, TerminalPublisher, has_front_end, publisher_for
@@ -57,6 +58,7 @@ class NbclusterMagics:
         self.shell = shell
         self._notebook = has_front_end(shell)
         self.panels = Panels(shell) if self._notebook else None
+        self.name_panels = NamePanels(shell) if self._notebook else None
         self.use_clusters(clusters or ClientClusters())
         self.memory = Memory()
         self.graphs = GraphCells(shell)

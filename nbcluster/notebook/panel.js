@@ -61,12 +61,12 @@ function change(old, wanted) {
     return;
   }
   if (old.hasAttribute("data-own")) return;
-  const isOpen = old.nodeName === "DETAILS";
+  const isTheirs = (name) => name === "open" && old.nodeName === "DETAILS";
   for (const { name } of [...old.attributes]) {
-    if (!wanted.hasAttribute(name) && !(isOpen && name === "open")) old.removeAttribute(name);
+    if (!wanted.hasAttribute(name) && !isTheirs(name)) old.removeAttribute(name);
   }
   for (const { name, value } of wanted.attributes) {
-    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    if (old.getAttribute(name) !== value && !isTheirs(name)) old.setAttribute(name, value);
   }
   become(old, wanted);
 }

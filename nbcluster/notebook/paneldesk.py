@@ -17,6 +17,7 @@ from nbcluster.core.board import Board
 from nbcluster.drawing.enginetable import EngineRow, rows_of_board
 from nbcluster.drawing.panel import Offers, PanelView, Question, Under, parts
 from nbcluster.errors import NBClusterError, UsageError
+from nbcluster.notebook.audience import GRACE, Audience
 from nbcluster.notebook.clustergrammar import Add, Connect, Interrupt, Restart, Scale, Start, Stop
 from nbcluster.notebook.labels import engines_phrase
 from nbcluster.notebook.panelorders import Confirm, Dismiss, PanelOrder, See, read_order
@@ -27,9 +28,6 @@ DRAW_EVERY = 0.2
 
 LOOK_EVERY = 2.0
 """Seconds between two looks for clusters that run, while there is none here."""
-
-GRACE = 60.0
-"""Seconds for which it goes on though no page has said that it sees it: one that cannot be heard now may."""
 
 CROWD = 4
 """Engines for each CPU, beyond which it is asked whether so many are meant."""
@@ -135,8 +133,7 @@ class Desk:
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: Callable[[], None] | None = None
         """What is done when the question is answered with yes."""
-        self._views: dict[str, bool] = {}
-        self._grace_until = 0.0
+        self._audience = Audience()
         self._is_watched = False
         self._turn = asyncio.Lock()
         self._drawn_at = float("-inf")
@@ -154,14 +151,14 @@ class Desk:
         """It is displayed, perhaps again; with a cluster that is the notebook's already."""
         if twin is not None and twin is not self._twin:
             self._adopt(twin)
-        self._grace_until = self._loop.time() + GRACE
+        self._audience.expect(self._loop.time())
         self._loop.call_later(GRACE, self._begin, self._settle)
         self._begin(self._settle)
         self._begin(self._look)
         self._draw()
 
     def _is_seen(self) -> bool:
-        return any(self._views.values()) or (not self._views and self._loop.time() < self._grace_until)
+        return self._audience.is_there(self._loop.time())
 
     async def _settle(self) -> None:
         """Watch the cluster when somebody sees it, and not otherwise."""
@@ -236,7 +233,7 @@ class Desk:
     def _do(self, order: PanelOrder) -> None:
         match order:
             case See(view, on):
-                self._views[view] = on
+                self._audience.hear(view, on)
                 self._begin(self._settle)
                 self._look_again()
             case Dismiss():
@@ -463,7 +460,7 @@ class Desk:
 
     async def close(self) -> None:
         """Watch nothing any more."""
-        self._views = {"": False}
+        self._audience.leave()
         await self._settle()
         for task in list(self._tasks):
             task.cancel()

@@ -107,5 +107,22 @@ def test_a_cluster_from_start_to_stop_by_keyboard_alone(notebook, world):
     expect(panel.get_by_role("button", name="Start")).to_be_visible(timeout=30_000)
     assert focused(nb).split("\n")[0] == "Name", "the focus does not get lost"
     pictures(nb, "form")
-    nb.do("%cluster list")
-    assert "no cluster runs" in nb.text(4)
+    assert "no cluster runs" in nb.text(nb.do("%cluster list"))
+
+
+def test_it_works_in_notebook_7_too(notebook):
+    nb = notebook(
+        "%load_ext nbcluster\n%cluster start -n 1\ncluster",
+        "import time\ntime.sleep(8)",
+        interface="notebook",
+    )
+    nb.run(0)
+    panel = nb.cell(0).locator("section.nbc-panel")
+    expect(panel).to_contain_text("1 engine: 1 idle", timeout=30_000)
+    expect(panel.get_by_role("table").locator("tbody tr")).to_contain_text("MiB", timeout=30_000)
+    nb.start(1)
+    panel.get_by_role("button", name="Restart engine 0").click()
+    expect(panel.get_by_role("alertdialog")).to_contain_text("its names are lost", timeout=30_000)
+    assert nb.count(1) == "[*]:", "while the kernel is busy"
+    nb.picture("launcher-notebook-7")
+    expect(nb.cell(0).get_by_text("As it was at")).to_be_hidden()

@@ -217,7 +217,7 @@ def test_what_engines_have_is_described_and_compared(shared: Cluster) -> None:
     described = names.describe()
     assert [(row.name, row.engine) for row in described if row.name == "same"] == [("same", 0), ("same", 1)]
     assert repr(described).splitlines()[0].split() == ["name", "engine", "type", "shape", "bytes", "value"]
-    assert "<table>" in described._repr_html_()
+    assert "<b>engine 1</b>" in described._repr_html_()
     different = dict(names.diff())
     assert set(different) == {"only", "unlike"}
     assert different["only"][1] == "missing"

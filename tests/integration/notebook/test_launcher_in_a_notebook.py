@@ -92,3 +92,22 @@ def test_a_controller_that_dies_is_said_and_a_new_cluster_has_a_new_view(page):
     again.do("start", name="again", n="1", tags="late")
     again.wait_for("said", "“again” is ready")
     assert page.text("print(cluster.name, cluster.engines[0].tags)") == "again ('late',)\n"
+    code = "from nbcluster import Launcher\nprint(Launcher(cluster).cluster is cluster, Launcher().cluster)"
+    assert page.text(code) == "True None\n"
+
+
+def test_names_are_a_list_that_the_page_shows_live(page):
+    page.run("cluster[:].push({'x': [1, 2]})")
+    panel = Panel(page, "names = cluster.namespace().describe()\nnames")
+    [live, stays] = panel.displays
+    assert sorted(live) == [VIEW, "text/plain"]
+    assert sorted(stays) == ["text/html", "text/plain"]
+    assert "data-part" not in stays["text/html"]
+    panel.wait_for("names/1", ">x<")
+    page.run("cluster[1]['later'] = 5")
+    panel.wait_for("names/1", ">later<")
+    assert page.text("print([(name.name, name.engine) for name in names])") == "[('x', 0), ('x', 1)]\n"
+    differ = Panel(page, "cluster.namespace().diff()")
+    differ.wait_for("table", "missing")
+    page.run("del cluster[1]['later']")
+    differ.wait_for("table", "Every engine has the same names")

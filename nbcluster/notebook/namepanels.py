@@ -1,0 +1,135 @@
+"""Shows tables of names live: the engines are asked again while somebody sees them. Draws nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nbcluster.client.portal import portal
+from nbcluster.errors import ControllerLost, NBClusterError, UsageError
+from nbcluster.notebook.audience import Audience
+from nbcluster.notebook.panelorders import See, read_order
+from nbcluster.notebook.panelpage import PanelPage, is_page
+
+if TYPE_CHECKING:
+    from nbcluster.client.records import Described
+
+TABLE_TYPES = (("nbcluster.client.records", "NameTable"), ("nbcluster.client.records", "DifferenceTable"))
+
+ASK_EVERY = 2.0
+"""Seconds between two questions, at least."""
+
+ASK_PART = 20
+"""An answer that takes long is asked for more seldom: so many times what it took lies between two questions."""
+
+
+class NamesDesk:
+    """Asks for a table again and again while it is seen. On the client's I/O loop.
+
+    Parameters
+    ----------
+    table : Described
+    show : callable
+        Called with the HTML of each part by name.
+    """
+
+    def __init__(self, table: Described[Any], show: Callable[[dict[str, str]], None]) -> None:
+        self._table, self._show = table, show
+        self._loop = asyncio.get_running_loop()
+        self._audience = Audience()
+        self._asking: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """It is displayed."""
+        self._audience.expect(self._loop.time())
+        self._show(self._table.parts("live"))
+        self._go_on()
+
+    def take(self, content: dict[str, Any]) -> None:
+        """Hear whether a view is seen; nothing else can be done there."""
+        try:
+            order = read_order(content)
+        except NBClusterError:
+            return
+        if isinstance(order, See):
+            self._audience.hear(order.view, order.on)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if (self._asking is None or self._asking.done()) and self._audience.is_there(self._loop.time()):
+            self._asking = self._loop.create_task(self._ask())
+
+    async def _ask(self) -> None:
+        while self._audience.is_there(self._loop.time()) and self._table.again is not None:
+            began = self._loop.time()
+            try:
+                self._table = await self._table.again()
+            except (NBClusterError, TimeoutError) as error:
+                self._show(self._table.parts(f"as they were last; {error}"))
+                if isinstance(error, ControllerLost | UsageError):
+                    return  # the cluster is gone, or was left
+                await asyncio.sleep(ASK_EVERY)  # an engine may only be restarted
+                continue
+            took = self._loop.time() - began
+            self._show(self._table.parts("live" if took < 1 else f"live, every {took * ASK_PART:.0f} s"))
+            await asyncio.sleep(max(ASK_EVERY, took * ASK_PART))
+
+    async def close(self) -> None:
+        """Ask no more."""
+        self._audience.leave()
+        if self._asking is not None:
+            self._asking.cancel()
+
+
+class NamePanels:
+    """The tables of names that one notebook shows.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        Of a notebook kernel.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._formatter = shell.display_formatter.ipython_display_formatter
+        self._open: list[tuple[NamesDesk, PanelPage]] = []
+
+    def install(self) -> None:
+        """Show tables of names in this way from now on. By name: nothing is imported for it."""
+        for kind in TABLE_TYPES:
+            self._formatter.for_type_by_name(*kind, self.show)
+
+    def uninstall(self) -> None:
+        """Show them as anything else is shown, and ask no more."""
+        for kind in TABLE_TYPES:
+            self._formatter.pop(".".join(kind), None)
+        for desk, page in self._open:
+            portal().call(desk.close(), timeout=5)
+            page.close()
+        self._open.clear()
+
+    def show(self, table: Described[Any]) -> None:
+        """Display a table in the running cell."""
+        stays = ""
+        if is_page(self._shell) and table.again is not None:
+            stays = self._show_live(table)
+        html = table._repr_html_()
+        if stays:
+            html = f'<div class="{stays}">{html}</div>'
+        self._shell.display_pub.publish(data={"text/plain": repr(table), "text/html": html})
+
+    def _show_live(self, table: Described[Any]) -> str:
+        desks: list[NamesDesk] = []
+        page = PanelPage(self._shell, lambda content: desks[0].take(content) if desks else None)
+
+        async def make() -> NamesDesk:
+            return NamesDesk(table, page.show)
+
+        desk = portal().call(make())
+        desks.append(desk)
+        self._open.append((desk, page))
+        portal().loop.call_soon_threadsafe(desk.open)
+        page.display(self._shell, "A table of names")
+        return page.stays
