@@ -127,9 +127,19 @@ class Clients:
         ]
 
     def labels(self, *, but: ClientId | None = None) -> tuple[str, ...]:
-        """The labels of those connected for whom the cluster stays."""
+        """The labels of those connected for whom the cluster stays; `but` leaves out that client's process.
+
+        A notebook that ran `%cluster start` or ``Cluster(n)`` twice has several connections, and is one user.
+        """
+        asking = self._by_id.get(but) if but is not None else None
         return tuple(
-            sorted(link.label for link in self._by_id.values() if link.id != but and not link.inside)
+            sorted(
+                link.label
+                for link in self._by_id.values()
+                if not link.inside
+                and link.id != but
+                and not (asking is not None and asking.pid and asking.pid == link.pid)
+            )
         )
 
     def label(self, client: ClientId) -> str:

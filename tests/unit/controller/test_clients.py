@@ -162,6 +162,16 @@ def test_values_wait_until_a_client_has_read(monkeypatch: pytest.MonkeyPatch) ->
     assert brought == ["at once", "later"]
 
 
+def test_one_process_is_one_user_however_many_connections_it_has() -> None:
+    clients = Clients()
+    here = {"pid": os.getpid(), "host": socket.gethostname()}
+    for name, fields in {"me": here, "again": here, "far": {"pid": os.getpid(), "host": "far"}}.items():
+        clients.join(m.Hello(ClientId(name), name, "python", **fields), 0.0)  # type: ignore[arg-type]
+    assert clients.labels(but=ME) == ("far",)
+    assert clients.labels(but=ClientId("far")) == ("again", "me")
+    assert clients.labels() == ("again", "far", "me")
+
+
 def test_one_that_left_is_told_nothing() -> None:
     def talk(clients: Clients) -> None:
         assert clients.leave(ME)
