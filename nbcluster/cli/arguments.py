@@ -9,6 +9,9 @@ from nbcluster.version import __version__
 DEFAULT_NAME = "default"
 """The name of a cluster that was started here without one."""
 
+TASK_STATES = ("waiting", "ready", "running", "stopping")
+"""The states of tasks that are not over."""
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
@@ -22,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_lifecycle(verbs)
     _add_views(verbs)
     _add_run(verbs)
+    _add_lab(verbs)
     _add_upkeep(verbs)
     return parser
 
@@ -73,6 +77,13 @@ def _add_views(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     for parser in (status, engines):
         _name(parser)
         _json(parser)
+    tasks = _verb(verbs, "tasks", "tasks:tasks", "show the tasks that wait or run, whoever sent them")
+    _name(tasks)
+    tasks.add_argument(
+        "--state", default="", choices=TASK_STATES, help="only those in this state; default: all"
+    )
+    tasks.add_argument("--limit", type=count, default=0, metavar="N", help="at most so many; default: all")
+    _json(tasks)
     logs = _verb(verbs, "logs", "views:logs", "print the end of a log: an engine's, or the controller's own")
     logs.add_argument("engine", type=count, nargs="?", metavar="ENGINE", help="number of the engine")
     logs.add_argument("--name", help="name of the cluster, if several run")
@@ -96,6 +107,18 @@ def _add_run(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     run.add_argument("--timeout", type=seconds, metavar="S", help="seconds that each cell may take")
     run.add_argument(
         "--allow-errors", action="store_true", help="go on after a cell that fails, and exit with 0"
+    )
+
+
+def _add_lab(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    lab = _verb(verbs, "lab", "lab:lab", "open JupyterLab with a cluster ready, which ends with it")
+    lab.add_argument(
+        "-n", type=count, metavar="N", help="engines to have; default: the CPUs that may be used"
+    )
+    lab.add_argument("--name", default=DEFAULT_NAME, help=f"name of the cluster; default: {DEFAULT_NAME}")
+    lab.add_argument("--kernel", default="", metavar="K", help="kernelspec of the engines; default: Python")
+    lab.add_argument(
+        "arguments", nargs="*", metavar="-- ...", help="what follows `--` is given to `jupyter lab`"
     )
 
 

@@ -43,9 +43,36 @@ def test_a_cluster_lives_between_commands(cli) -> None:
     assert all(engine["memory"] > 1 << 20 for engine in found)
     assert json.loads(cli("status", "default", "--json").stdout)["idle_timeout"] is None
 
+    assert cli("tasks").stdout == "nothing waits or runs\n"
+    with nbcluster.Cluster.connect() as cluster:
+        future = cluster[1].execute("import time; time.sleep(60)", wait=False)
+        wait_until(lambda: future.status == "running", 10, "the cell to run")
+        (running,) = json.loads(cli("tasks", "--state", "running", "--json").stdout)
+        assert (running["engine"], running["kind"]) == (1, "cell")
+        assert f"process {os.getpid()}" in cli("tasks").stdout
+        assert cli("tasks", "--state", "ready").stdout == "nothing is ready\n"
+        assert future.cancel()
+
     assert cli("scale", 1).stdout == "cluster 'default' has 1 engine: 0\n"
     assert [line.split()[0] for line in cli("engines").stdout.splitlines()] == ["engine", "0"]
     assert cli("stop").stdout == "cluster 'default' is stopped\n"
+    assert cli("list", "--json").stdout == "[]\n"
+
+
+def test_lab_opens_beside_a_cluster_that_ends_with_it(cli, tmp_path, monkeypatch) -> None:
+    package = tmp_path / "fake" / "jupyterlab"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(
+        "import sys, nbcluster\n"
+        "print(sys.argv[1:], len(nbcluster.Cluster.connect().engines), flush=True)\n"
+        "sys.exit(7)\n"
+    )
+    path = os.pathsep.join([str(package.parent), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", path)
+    ended = cli("lab", "-n", 1, "--", "--port", 9, code=7)
+    assert "cluster 'default' is ready with 1 engine: 0; it ends with JupyterLab\n" in ended.stdout
+    assert ended.stdout.endswith("['--port', '9'] 1\n")
     assert cli("list", "--json").stdout == "[]\n"
 
 
