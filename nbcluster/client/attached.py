@@ -12,7 +12,7 @@ from typing import Self
 from nbcluster.client.connection import Connection
 from nbcluster.client.discovery import find_cluster
 from nbcluster.client.fleet import Fleet, is_ready
-from nbcluster.client.lifecycle import end_processes, ensure_running, wait_ended
+from nbcluster.client.lifecycle import END_PATIENCE, end_processes, ensure_running, wait_ended
 from nbcluster.client.naming import choose_identity, client_label
 from nbcluster.client.specs import available_cpus, engine_spec
 from nbcluster.core.targets import check_tags, from_python
@@ -191,8 +191,8 @@ class AttachedCluster:
         """Whether it was started by a script without a name, and ends with it."""
         return self._is_scripts_own and self._started_here
 
-    async def stop(self, force: bool = False) -> None:
-        """End engines and controller.
+    async def stop(self, force: bool = False, *, timeout: float = END_PATIENCE) -> None:
+        """End engines and controller; wait so many seconds until nothing of them is left.
 
         Raises
         ------
@@ -200,8 +200,8 @@ class AttachedCluster:
             When other clients are connected and `force` is false; the message names them.
         """
         connection = self.connection
-        await connection.ask(m.StopCluster(force), m.Done, timeout=10)
-        await wait_ended(connection.file)
+        await connection.ask(m.StopCluster(force), m.Done, timeout=min(timeout, 10))
+        await wait_ended(connection.file, timeout)
         await self.close()
 
     async def close(self) -> None:
@@ -219,9 +219,9 @@ class AttachedCluster:
         """The engines as last told, by number; `status` asks again."""
         return self._fleet.engines
 
-    async def status(self, usage: bool = False) -> m.ClusterStatus:
+    async def status(self, usage: bool = False, *, timeout: float = 30) -> m.ClusterStatus:
         """Ask what the cluster is at; `usage` also measures memory and CPU of the engines."""
-        status = (await self.connection.ask(m.Describe(usage), m.Status, timeout=30)).status
+        status = (await self.connection.ask(m.Describe(usage), m.Status, timeout=timeout)).status
         self._fleet.replace(status.engines)
         return status
 
@@ -298,15 +298,16 @@ class AttachedCluster:
         await self._fleet.wait_ready(answer.numbers, timeout, self.logs, after=before)
         return list(answer.numbers)
 
-    async def interrupt(self, targets: Key = "all") -> list[int]:
+    async def interrupt(self, targets: Key = "all", *, timeout: float = 30) -> list[int]:
         """Interrupt whatever runs there now, whoever sent it."""
-        answer = await self.connection.ask(m.InterruptEngines(from_python(targets)), m.Engines, timeout=30)
+        request = m.InterruptEngines(from_python(targets))
+        answer = await self.connection.ask(request, m.Engines, timeout=timeout)
         return list(answer.numbers)
 
-    async def signal(self, signum: int, targets: Key = "all") -> list[int]:
+    async def signal(self, signum: int, targets: Key = "all", *, timeout: float = 30) -> list[int]:
         """Send a POSIX signal to the engine processes."""
         request = m.SignalEngines(int(signum), from_python(targets))
-        return list((await self.connection.ask(request, m.Engines, timeout=30)).numbers)
+        return list((await self.connection.ask(request, m.Engines, timeout=timeout)).numbers)
 
     async def wait_for_engines(self, n: int, timeout: float = 60) -> list[m.EngineStatus]:
         """Wait until n engines are ready; return all that are.
@@ -319,14 +320,14 @@ class AttachedCluster:
         await self.status()  # the news of an engine's death may still be on its way
         return await self._fleet.wait_for(n, timeout)
 
-    async def logs(self, engine: int | None = None, lines: int = 200) -> str:
+    async def logs(self, engine: int | None = None, lines: int = 200, *, timeout: float = 30) -> str:
         """The last lines of an engine's log, or of the controller's own."""
         number = EngineNumber(engine) if engine is not None else None
-        return (await self.connection.ask(m.ReadLog(number, lines), m.LogText, timeout=30)).text
+        return (await self.connection.ask(m.ReadLog(number, lines), m.LogText, timeout=timeout)).text
 
-    async def set_options(self, *, idle_timeout: float | None = None) -> None:
+    async def set_options(self, *, idle_timeout: float | None = None, timeout: float = 30) -> None:
         """Change options of the running cluster; a negative idle_timeout means never."""
-        await self.connection.ask(m.SetOptions(idle_timeout), m.Done, timeout=30)
+        await self.connection.ask(m.SetOptions(idle_timeout), m.Done, timeout=timeout)
         if idle_timeout is not None:
             self.idle_timeout = idle_timeout if idle_timeout >= 0 else None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import msgpack, structs
 
-from nbcluster.client.futures import Future
+from nbcluster.client.futures import EXPLAIN_PATIENCE, Future
 from nbcluster.client.outbox import Kind
 from nbcluster.client.outcomes import exception_of
 from nbcluster.client.packing import unpack_value
@@ -28,9 +28,6 @@ from nbcluster.transport.frames import Buffer
 
 if TYPE_CHECKING:
     from nbcluster.client.calls import Calls
-
-EXPLAIN_PATIENCE = 2.0
-"""Seconds that a wait gives the controller to say why it is waited for."""
 
 FREED_FROM = 1_024
 """Bytes of a pickled value from which it is let go once it is unpickled."""
@@ -303,11 +300,12 @@ class CallFuture(Future):
             else:
                 self._brought = await asyncio.wrap_future(calls.from_any_thread(calls.fetch(self.task)))
 
-    def _why_waiting(self) -> str:
+    def why_waiting(self) -> str:
+        """Where it is and why, as the controller says."""
         try:
             return f"{self.what}: {self.explain(EXPLAIN_PATIENCE)}"
         except (NBClusterError, TimeoutError, concurrent.futures.CancelledError):
-            return super()._why_waiting()
+            return super().why_waiting()
 
     def __reduce__(self) -> Any:
         return find_future, (*self.address, self.task, self._key, self._kind.options.label)
@@ -376,6 +374,11 @@ class ManyFuture(Future):
     def engine(self) -> tuple[int, ...]:
         """The numbers of the engines."""
         return tuple(self._parts)
+
+    def why_waiting(self) -> str:
+        """What the first part that has not ended waits for."""
+        first = next((part for part in self._parts.values() if not part.done()), None)
+        return super().why_waiting() if first is None else first.why_waiting()
 
     @property
     def key(self) -> tuple[str, ...]:

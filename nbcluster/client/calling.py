@@ -301,14 +301,14 @@ class CallingCluster(AttachedCluster):
 
     # -- records ------------------------------------------------------------------------------
 
-    async def futures(self) -> dict[str, Future]:
+    async def futures(self, *, timeout: float = 30) -> dict[str, Future]:
         """The Futures of calls with a key, whoever submitted them, by key."""
-        answer = await self.connection.ask(c.ListTasks(keyed=True), c.Records, timeout=30)
+        answer = await self.connection.ask(c.ListTasks(keyed=True), c.Records, timeout=timeout)
         return {
             record.key: Reference.of_record(self.calls, record) for record in answer.records if record.key
         }
 
-    async def tasks(self, state: str = "", limit: int = 0) -> Table[c.TaskRecord]:
+    async def tasks(self, state: str = "", limit: int = 0, *, timeout: float = 60) -> Table[c.TaskRecord]:
         """Records of tasks that are not over.
 
         Parameters
@@ -317,17 +317,21 @@ class CallingCluster(AttachedCluster):
             Only those in this state: waiting, ready, running, stopping; "" is all.
         limit : int
             At most so many; 0 is all. How many were left out is said below the table.
+        timeout : float
+            Seconds that the controller may take to answer.
         """
-        answer = await self.connection.ask(c.ListTasks(state, limit=limit), c.Records, timeout=60)
+        answer = await self.connection.ask(c.ListTasks(state, limit=limit), c.Records, timeout=timeout)
         return task_table(answer.records, _note(answer))
 
-    async def describe(self, limit: int = 0) -> Table[c.TaskRecord]:
+    async def describe(self, limit: int = 0, *, timeout: float = 60) -> Table[c.TaskRecord]:
         """Show the values that this client holds alive on the cluster, largest first, and where they lie.
 
         Parameters
         ----------
         limit : int
             At most so many; 0 is all. How many were left out is said below the table, with the sum of all.
+        timeout : float
+            Seconds that the controller may take to answer.
 
         Returns
         -------
@@ -342,11 +346,11 @@ class CallingCluster(AttachedCluster):
         3f0a2c11-0   put    engine 1  8000173
         7.629 MiB in 1 values
         """
-        answer = await self.connection.ask(c.ListTasks(held=True, limit=limit), c.Records, timeout=60)
+        answer = await self.connection.ask(c.ListTasks(held=True, limit=limit), c.Records, timeout=timeout)
         return value_table(answer.records, answer.nbytes, answer.left_out)
 
     async def history(
-        self, state: str = "", label: str = "", since: float = 0.0, limit: int = 0
+        self, state: str = "", label: str = "", since: float = 0.0, limit: int = 0, *, timeout: float = 60
     ) -> Table[c.TaskRecord]:
         """Records of tasks that ended, oldest first; kept on disk, and never silently cut.
 
@@ -360,12 +364,14 @@ class CallingCluster(AttachedCluster):
             Only those that ended after this time, in epoch seconds.
         limit : int
             At most so many; 0 is all. How many were left out is said below the table.
+        timeout : float
+            Seconds that the controller may take for each page of what it tells.
         """
         records: list[c.TaskRecord] = []
         while True:
             page = HISTORY_PAGE if not limit else min(HISTORY_PAGE, limit - len(records))
             question = c.ReadHistory(state, label, since, len(records), page)
-            answer = await self.connection.ask(question, c.Records, timeout=60)
+            answer = await self.connection.ask(question, c.Records, timeout=timeout)
             records += answer.records
             if not answer.left_out or not answer.records or (limit and len(records) >= limit):
                 return task_table(records, _note(answer))
@@ -381,7 +387,7 @@ class CallingCluster(AttachedCluster):
             )
         return await self.calls.explain(_key_of(key))
 
-    async def forget(self, key: str | Future) -> None:
+    async def forget(self, key: str | Future, *, timeout: float = 30) -> None:
         """Let go of the value that is held under a key.
 
         Raises
@@ -391,7 +397,7 @@ class CallingCluster(AttachedCluster):
         """
         name = _key_of(key)
         try:
-            await self.connection.ask(c.ForgetKey(name), m.Done, timeout=30)
+            await self.connection.ask(c.ForgetKey(name), m.Done, timeout=timeout)
         except ValueReleased:
             missing = KeyError(name)
             missing.add_note("nothing is held under this key; cluster.futures() has those that are")

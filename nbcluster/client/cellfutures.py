@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
 from nbcluster.client.cellnames import with_cells
-from nbcluster.client.futures import Future
+from nbcluster.client.futures import EXPLAIN_PATIENCE, Future
 from nbcluster.client.remote import same
 from nbcluster.errors import (
     DependencyFailed,
@@ -28,6 +29,10 @@ from nbcluster.protocol import messages as m
 if TYPE_CHECKING:
     from nbcluster.client.calls import Calls
     from nbcluster.client.cells import CellRun
+
+
+SHOWN = 60
+"""Characters of a value or of text that the repr of a result shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +125,22 @@ class CellResult:
 
     def __repr__(self) -> str:
         state = "ok" if self.ok else f"failed: {self.error}"
-        lines = self.stdout.count("\n")
-        return f"<CellResult engine {self.engine}, {state}, {lines} lines, {len(self.outputs)} rich outputs>"
+        shown = next((output["data"].get("text/plain", "") for output in reversed(self.outputs)), "")
+        parts = [f"engine {self.engine}", state]
+        if "" in self.values and self.ok:
+            parts.append(f"value {_short(str(shown))}")
+        for name, text in (("stdout", self.stdout), ("stderr", self.stderr)):
+            if text:
+                parts.append(f"{name} {_short(repr(text))}")
+        others = len(self.outputs) - ("" in self.values and self.ok)
+        if others > 0:
+            parts.append(f"{others} rich output{'s' if others > 1 else ''}")
+        return f"<CellResult {', '.join(parts)}>"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN else f"{line[: SHOWN - 1]}…"
 
 
 def error_of(outcome: m.Outcome, engine: EngineNumber | None) -> Exception | None:
@@ -221,6 +240,13 @@ class CellFuture(Future):
             self._run.explain(timeout) if self._run.open_tasks else f"{self.what} has ended: {self.status}"
         )
         return "; ".join(part for part in (lines, self.remark()) if part)
+
+    def why_waiting(self) -> str:
+        """Where it is and why, engine by engine, as the controller says."""
+        try:
+            return f"{self.what}: {'; '.join(self.explain(EXPLAIN_PATIENCE).splitlines())}"
+        except (NBClusterError, TimeoutError, concurrent.futures.CancelledError):
+            return super().why_waiting()
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}{', ' if (remark := self.remark()) else ''}{remark}>"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from nbcluster.client import current
 from nbcluster.client.aio import AsyncCluster, CommListener
@@ -17,6 +17,7 @@ from nbcluster.client.cells import CellRun, OutputTaker
 from nbcluster.client.executor import Executor
 from nbcluster.client.futures import Future
 from nbcluster.client.graph import Graph
+from nbcluster.client.lifecycle import END_PATIENCE
 from nbcluster.client.mapping import Map
 from nbcluster.client.needs import Needs
 from nbcluster.client.oneach import OnEach
@@ -30,6 +31,8 @@ from nbcluster.drawing.picture import Picture
 from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Buffer
+
+T = TypeVar("T")
 
 
 class Cluster:
@@ -83,6 +86,9 @@ class Cluster:
         self._twin = twin
         current.use(self)
         portal().at_exit(self._leave)
+
+    def _ask(self, work: Coroutine[Any, Any, T], what: str = "the controller to answer") -> T:
+        return portal().call(work, waiting=lambda: what)
 
     async def _leave(self) -> None:
         if self._twin.is_connected:
@@ -150,13 +156,13 @@ class Cluster:
         """The Futures of this client's cells and calls that have not ended."""
         return self._twin.unfinished
 
-    def status(self, usage: bool = False) -> m.ClusterStatus:
+    def status(self, usage: bool = False, *, timeout: float = 30) -> m.ClusterStatus:
         """Ask what the cluster is at; `usage` also measures memory and CPU of the engines."""
-        return portal().call(self._twin.status(usage))
+        return self._ask(self._twin.status(usage, timeout=timeout))
 
-    def stop(self, force: bool = False) -> None:
+    def stop(self, force: bool = False, *, timeout: float = END_PATIENCE) -> None:
         """End engines and controller; refused while others are connected, unless forced."""
-        portal().call(self._twin.stop(force), waiting=lambda: f"the cluster {self.name!r} to end")
+        self._ask(self._twin.stop(force, timeout=timeout), f"the cluster {self.name!r} to end")
 
     def close(self) -> None:
         """Detach; the cluster goes on."""
@@ -189,47 +195,43 @@ class Cluster:
             memory_limit=memory_limit,
             timeout=timeout,
         )
-        return portal().call(work, waiting=lambda: f"{n} engines to start")
+        return self._ask(work, f"{n} engines to start")
 
     def start_up_to(self, n: int, *, kernel: str = "", timeout: float = 60) -> list[int]:
         """Have at least n engines of a kernel; none is removed. Return the numbers of those started."""
-        work = self._twin.start_up_to(n, kernel=kernel, timeout=timeout)
-        return portal().call(work, waiting=lambda: "engines to start")
+        return self._ask(self._twin.start_up_to(n, kernel=kernel, timeout=timeout), "engines to start")
 
     def scale(self, n: int, *, timeout: float = 60) -> list[int]:
         """Have exactly n engines; idle ones go first."""
-        work = self._twin.scale(n, timeout=timeout)
-        return portal().call(work, waiting=lambda: f"the cluster to have {n} engines")
+        return self._ask(self._twin.scale(n, timeout=timeout), f"the cluster to have {n} engines")
 
     def remove(self, targets: Key = "all", *, timeout: float = 60) -> list[int]:
         """Stop engines for good; return their numbers."""
-        return portal().call(self._twin.remove(targets, timeout=timeout), waiting=lambda: "engines to end")
+        return self._ask(self._twin.remove(targets, timeout=timeout), "engines to end")
 
     def restart(self, targets: Key = "all", *, timeout: float = 60) -> list[int]:
         """End these engines' processes and start new ones under the same numbers; return the numbers."""
-        work = self._twin.restart(targets, timeout=timeout)
-        return portal().call(work, waiting=lambda: "engines to restart")
+        return self._ask(self._twin.restart(targets, timeout=timeout), "engines to restart")
 
-    def interrupt(self, targets: Key = "all") -> list[int]:
+    def interrupt(self, targets: Key = "all", *, timeout: float = 30) -> list[int]:
         """Interrupt whatever runs there now, whoever sent it."""
-        return portal().call(self._twin.interrupt(targets))
+        return self._ask(self._twin.interrupt(targets, timeout=timeout))
 
-    def signal(self, signum: int, targets: Key = "all") -> list[int]:
+    def signal(self, signum: int, targets: Key = "all", *, timeout: float = 30) -> list[int]:
         """Send a POSIX signal to the engine processes."""
-        return portal().call(self._twin.signal(signum, targets))
+        return self._ask(self._twin.signal(signum, targets, timeout=timeout))
 
     def wait_for_engines(self, n: int, timeout: float = 60) -> list[m.EngineStatus]:
         """Wait until n engines are ready; return all that are."""
-        work = self._twin.wait_for_engines(n, timeout)
-        return portal().call(work, waiting=lambda: f"{n} engines to be ready")
+        return self._ask(self._twin.wait_for_engines(n, timeout), f"{n} engines to be ready")
 
-    def logs(self, engine: int | None = None, lines: int = 200) -> str:
+    def logs(self, engine: int | None = None, lines: int = 200, *, timeout: float = 30) -> str:
         """The last lines of an engine's log, or of the controller's own."""
-        return portal().call(self._twin.logs(engine, lines))
+        return self._ask(self._twin.logs(engine, lines, timeout=timeout))
 
-    def set_options(self, *, idle_timeout: float | None = None) -> None:
+    def set_options(self, *, idle_timeout: float | None = None, timeout: float = 30) -> None:
         """Change options of the running cluster; a negative idle_timeout means never."""
-        portal().call(self._twin.set_options(idle_timeout=idle_timeout))
+        self._ask(self._twin.set_options(idle_timeout=idle_timeout, timeout=timeout))
 
     def __getitem__(self, targets: Key) -> View:
         return View(self._twin[targets])
@@ -360,32 +362,31 @@ class Cluster:
         """Withdraw what waits and interrupt what runs, all in one message; None is everything of this client."""
         portal().call(self._twin.cancel(futures))
 
-    def futures(self) -> dict[str, Future]:
+    def futures(self, *, timeout: float = 30) -> dict[str, Future]:
         """The Futures of calls with a key, whoever submitted them, by key."""
-        return portal().call(self._twin.futures())
+        return self._ask(self._twin.futures(timeout=timeout))
 
-    def tasks(self, state: str = "", limit: int = 0) -> Table[c.TaskRecord]:
+    def tasks(self, state: str = "", limit: int = 0, *, timeout: float = 60) -> Table[c.TaskRecord]:
         """Records of tasks that are not over. See `AsyncCluster.tasks`."""
-        return portal().call(self._twin.tasks(state, limit))
+        return self._ask(self._twin.tasks(state, limit, timeout=timeout))
 
-    def describe(self, limit: int = 0) -> Table[c.TaskRecord]:
+    def describe(self, limit: int = 0, *, timeout: float = 60) -> Table[c.TaskRecord]:
         """Show the values that this client holds alive on the cluster. See `AsyncCluster.describe`."""
-        return portal().call(self._twin.describe(limit))
+        return self._ask(self._twin.describe(limit, timeout=timeout))
 
     def history(
-        self, state: str = "", label: str = "", since: float = 0.0, limit: int = 0
+        self, state: str = "", label: str = "", since: float = 0.0, limit: int = 0, *, timeout: float = 60
     ) -> Table[c.TaskRecord]:
         """Records of tasks that ended, oldest first. See `AsyncCluster.history`."""
-        work = self._twin.history(state, label, since, limit)
-        return portal().call(work, waiting=lambda: "the history to be read")
+        return self._ask(self._twin.history(state, label, since, limit, timeout=timeout), "the history")
 
     def explain(self, key: str | Future) -> str:
         """Say in a sentence why a task, by its key, id or Future, is where it is."""
-        return portal().call(self._twin.explain(key))
+        return self._ask(self._twin.explain(key))
 
-    def forget(self, key: str | Future) -> None:
+    def forget(self, key: str | Future, *, timeout: float = 30) -> None:
         """Let go of the value that is held under a key; KeyError when there is none."""
-        portal().call(self._twin.forget(key))
+        self._ask(self._twin.forget(key, timeout=timeout))
 
     def namespace(self, name: str | None = None, on: Key | None = None) -> Namespace:
         """The names of engines: a named namespace, or the kernels' own. See `AsyncCluster.namespace`."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from nbcluster.client.callfutures import CallFuture, ManyFuture
 from nbcluster.client.futures import Future, say
+from nbcluster.client.raising import prepared
 from nbcluster.client.waiting import Arrivals
 from nbcluster.errors import UsageError
 
@@ -120,15 +121,16 @@ def wait(
     until = None if timeout is None else time.monotonic() + timeout
     try:
         while arrivals.left:
-            future = arrivals.next(until, lambda: f"{arrivals.left} of {len(wanted)} Futures")
+            future = arrivals.next(until, lambda: _left(wanted))
             if return_when == FIRST_COMPLETED or (
                 return_when == FIRST_EXCEPTION and future._error() is not None
             ):
                 break
     except TimeoutError:
         pass
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         _say_stopped(arrivals)
+        prepared(interrupt)
         raise
     done = {future for future in wanted if future.done()}
     return DoneAndNotDone(done, set(wanted) - done)
@@ -162,10 +164,17 @@ def _each(wanted: Sequence[Future], until: float | None) -> Iterator[Future]:
     arrivals = Arrivals(wanted)
     try:
         while arrivals.left:
-            yield arrivals.next(until, lambda: f"{arrivals.left} of {len(wanted)} Futures")
-    except KeyboardInterrupt:
+            yield arrivals.next(until, lambda: _left(wanted))
+    except KeyboardInterrupt as interrupt:
         _say_stopped(arrivals)
+        prepared(interrupt)
         raise
+
+
+def _left(wanted: Sequence[Future]) -> str:
+    left = [future for future in wanted if not future.done()]
+    such = f", such as {left[0].why_waiting()}" if left else ""
+    return f"{len(left)} of {len(wanted)} Futures{such}"
 
 
 def _say_stopped(arrivals: Arrivals) -> None:
@@ -248,8 +257,9 @@ def finish(future: Future, timeout: float | None = None) -> Any:
     """
     try:
         future.wait_quietly(timeout)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         # A second one returns at once.
+        prepared(interrupt)
         future.cancel(CANCEL_PATIENCE)
         raise
     return future.result(timeout)

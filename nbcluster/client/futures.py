@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator
 from typing import Any, NoReturn
 
 from nbcluster.client import callbacks
+from nbcluster.client.raising import prepared
 from nbcluster.engine.lending import Waker, lender_here
 from nbcluster.errors import NotSerializable, TaskCancelled, UsageError
 
@@ -28,6 +29,9 @@ FINISHED = "FINISHED"
 
 SAY_AFTER = 2.0
 """Seconds of waiting after which it is said what is waited for."""
+
+EXPLAIN_PATIENCE = 2.0
+"""Seconds that a wait gives the controller to say why it is waited for."""
 
 
 before_raise: list[Callable[[BaseException], object]] = []
@@ -140,8 +144,9 @@ class Future(concurrent.futures.Future[Any]):
             return
         try:
             self.wait_quietly(timeout)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             say(f"stopped waiting for {self.what}, which goes on; .cancel() of its Future cancels it")
+            prepared(interrupt)
             raise
 
     def wait_quietly(self, timeout: float | None = None) -> None:
@@ -156,12 +161,14 @@ class Future(concurrent.futures.Future[Any]):
         if timeout is None or timeout > SAY_AFTER:
             if self._ends_within(SAY_AFTER):
                 return
-            why = self._why_waiting()
+            why = self.why_waiting()
             if self._state != FINISHED:  # asking why took a while
                 say(f"waiting for {why}")
         if not self._ends_within(None if until is None else until - time.monotonic()):
-            raise TimeoutError(
-                f"gave up after waiting {timeout:g} s for {self.what}, which goes on ({self.status})"
+            raise prepared(
+                TimeoutError(
+                    f"gave up after waiting {timeout:g} s for {self.what}, which goes on ({self.status})"
+                )
             )
 
     def _ends_within(self, seconds: float | None) -> bool:
@@ -302,7 +309,8 @@ class Future(concurrent.futures.Future[Any]):
     def _hold(self) -> None:
         """Stay until done, though nobody else may hold it: somebody is to be told."""
 
-    def _why_waiting(self) -> str:
+    def why_waiting(self) -> str:
+        """What it waits for, in a few words, for who waits for it."""
         return f"{self.what} ({self.status})"
 
     def _raise(self, error: BaseException) -> NoReturn:

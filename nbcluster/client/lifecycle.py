@@ -39,7 +39,7 @@ async def ensure_running(
     return started
 
 
-async def wait_ended(file: ConnectionFile) -> None:
+async def wait_ended(file: ConnectionFile, patience: float = END_PATIENCE) -> None:
     """Wait until nothing of a cluster is left.
 
     Raises
@@ -48,11 +48,11 @@ async def wait_ended(file: ConnectionFile) -> None:
         When something is left after the patience; the message names it.
     """
     directory = Path(file.directory)
-    until = time.monotonic() + END_PATIENCE
+    until = time.monotonic() + patience
     while directory.exists() or file.is_supervised():
         if time.monotonic() > until:
             raise LauncherError(
-                f"the cluster {file.name!r} did not end within {END_PATIENCE:g} s (supervisor: process "
+                f"the cluster {file.name!r} did not end within {patience:g} s (supervisor: process "
                 f"{file.supervisor}, directory {directory}); `nbcluster clean` ends what is left"
             )
         await asyncio.sleep(0.01)

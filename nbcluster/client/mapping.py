@@ -25,6 +25,7 @@ from nbcluster.client.futures import SAY_AFTER, say, wait_done
 from nbcluster.client.needs import tasks_before
 from nbcluster.client.options import Placement
 from nbcluster.client.progress import TICK, Line, line
+from nbcluster.client.raising import prepared
 from nbcluster.client.remote import Chunk, results_before
 from nbcluster.engine.lending import Mailbox
 from nbcluster.errors import TaskCancelled, UsageError
@@ -47,10 +48,6 @@ DRAW_FOR = 0.02
 """Seconds after which a chunk is sent as it is, though the input could give more: a slow input is not waited for."""
 
 CANCEL_PATIENCE = 5.0
-
-
-before_input_error: list[Callable[[BaseException], object]] = []
-"""Called with what the input of a map has raised, before it is raised again: a notebook adds how it is drawn."""
 
 
 loop_left: list[Callable[[Map], object]] = []
@@ -275,9 +272,7 @@ class MapRun:
             raise failure
         if self._input_error is not None and not self.flights and not self.results and not self._parked:
             error, self._input_error = self._input_error, None
-            for prepare in before_input_error:
-                prepare(error)
-            raise error
+            raise prepared(error)
 
     def stop(self, reason: str, over: Exception | None) -> list[CallFuture]:
         """Draw no more and cancel what is on its way; return it."""
@@ -394,7 +389,7 @@ class Map:
         except queue.Empty:
             if not shown.is_shown:
                 first = next(iter(self._run.flights), None)
-                say(f"waiting for {first._why_waiting() if first is not None else self._run.what}")
+                say(f"waiting for {first.why_waiting() if first is not None else self._run.what}")
             self._woken.get()
 
     def cancel(self, timeout: float = CANCEL_PATIENCE) -> None:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from nbcluster.client.raising import prepared
 from nbcluster.errors import UsageError
 
 T = TypeVar("T")
@@ -74,14 +75,19 @@ class Portal:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return self._wait(future, timeout, waiting)
-        except concurrent.futures.TimeoutError:
+        except concurrent.futures.TimeoutError as error:
             if future.done():
+                prepared(error)
                 raise
             future.cancel()
             what = f" for {waiting()}" if waiting is not None else ""
-            raise TimeoutError(f"gave up after waiting {timeout:g} s{what}") from None
-        except KeyboardInterrupt:
+            raise prepared(TimeoutError(f"gave up after waiting {timeout:g} s{what}")) from None
+        except Exception as error:
+            prepared(error)
+            raise
+        except KeyboardInterrupt as interrupt:
             future.cancel()
+            prepared(interrupt)
             raise
 
     def _wait(

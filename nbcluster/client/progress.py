@@ -209,7 +209,7 @@ def watch(
 
     def why() -> str:
         first = next((future for future in futures if not future.done()), None)
-        of = "" if first is None else f", such as {first._why_waiting()}"
+        of = "" if first is None else f", such as {first.why_waiting()}"
         return f"{arrivals.left} of {total} Futures{of}"
 
     shown = Line()

@@ -98,8 +98,9 @@ class PromisedFuture(CallFuture):
         if not self.is_planned:
             super()._hold()
 
-    def _why_waiting(self) -> str:
-        return self.explain() if self.is_planned else super()._why_waiting()
+    def why_waiting(self) -> str:
+        """Why it was not sent, or where it is."""
+        return self.explain() if self.is_planned else super().why_waiting()
 
 
 def promise(submission: Submission, function: Callable[..., Any], label: str) -> PromisedFuture:

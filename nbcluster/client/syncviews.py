@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nbcluster.client.cells import CellRun
 from nbcluster.client.collecting import finish
 from nbcluster.client.futures import Future
 from nbcluster.client.gathering import gathering
 from nbcluster.client.namespaces import AsyncNamespace
 from nbcluster.client.oneach import OnEach, about_names
 from nbcluster.client.portal import portal
+from nbcluster.client.raising import prepared
 from nbcluster.client.records import DifferenceTable, NameTable
 from nbcluster.client.views import AsyncView
 from nbcluster.errors import EngineErrors, NotSerializable
@@ -22,7 +24,9 @@ def _finish(future: Future, names: str | Sequence[str], timeout: float | None = 
     try:
         return finish(future, timeout)
     except (KeyError, NotSerializable, EngineErrors) as error:
-        raise about_names(error, names) from error.__cause__
+        told, cause = about_names(error, names), error.__cause__
+    # Raised out here, it has no group of exceptions for its context, which IPython would not draw.
+    raise prepared(told) from cause
 
 
 class View:
@@ -48,11 +52,22 @@ class View:
         self, code: str, *, wait: bool = True, check: bool = False, timeout: float | None = None
     ) -> Any:
         """Run code on each target, without display; see `AsyncView.execute`."""
-        return portal().call(self._twin.execute(code, wait=wait, check=check, timeout=timeout))
+        return self._run(self._twin.send(code, timeout), wait, check)
 
     def run(self, file: str | Path, *, wait: bool = True, check: bool = True) -> Any:
         """Run a Python file of this machine on each target."""
-        return portal().call(self._twin.run(file, wait=wait, check=check))
+        return self._run(self._twin.send_file(file), wait, check)
+
+    def _run(self, sending: Coroutine[Any, Any, CellRun], wait: bool, check: bool) -> Any:
+        sent: list[CellRun] = []
+
+        async def work() -> Any:
+            sent.append(await sending)
+            return await self._twin.results_of(sent[0], check=check) if wait else sent[0].future
+
+        return portal().call(
+            work(), waiting=lambda: sent[0].future.why_waiting() if sent else "the controller"
+        )
 
     def signal(self, signum: int) -> list[int]:
         """Send a POSIX signal to the engine processes."""

@@ -63,29 +63,38 @@ class AsyncView:
         -------
         CellResult, dict of int to CellResult, or Future
         """
-        run = await self._cluster.send_cell(
-            code, self.targets, timeout=timeout, want_value=True, origin=Origin("In", "view.execute(...)")
-        )
-        if not wait:
-            return run.future
-        return await self._results(run, check=check)
+        run = await self.send(code, timeout)
+        return await self.results_of(run, check=check) if wait else run.future
 
     async def run(self, file: str | Path, *, wait: bool = True, check: bool = True) -> Any:
         """Run a Python file of this machine on each target, as `%run` of its text would."""
+        run = await self.send_file(file)
+        return await self.results_of(run, check=check) if wait else run.future
+
+    async def send(self, code: str, timeout: float | None = None) -> CellRun:
+        """Send what `execute` runs, for the layers above."""
+        return await self._cluster.send_cell(
+            code, self.targets, timeout=timeout, want_value=True, origin=Origin("In", "view.execute(...)")
+        )
+
+    async def send_file(self, file: str | Path) -> CellRun:
+        """Send what `run` runs, for the layers above."""
         path = Path(file)
         try:
             code = path.read_text()
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-        run = await self._cluster.send_cell(
+        return await self._cluster.send_cell(
             code, self.targets, label=path.name, origin=Origin("File", str(path))
         )
-        if not wait:
-            return run.future
-        return await self._results(run, check=check)
 
-    async def _results(self, run: CellRun, *, check: bool) -> Any:
-        await wait_done(run.future)
+    async def results_of(self, run: CellRun, *, check: bool) -> Any:
+        """Wait for what was sent, for the layers above; to be cancelled here cancels it too."""
+        try:
+            await wait_done(run.future)
+        except asyncio.CancelledError:
+            run.cancel()
+            raise
         if check and run.future.exception(0) is not None:
             run.future.result(0)
         if run.single:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from nbcluster.client.futures import SAY_AFTER, Future, say
+from nbcluster.client.raising import prepared
 from nbcluster.engine.lending import Mailbox
 
 
@@ -68,7 +69,7 @@ class Arrivals:
         try:
             return self._next_by(until)
         except queue.Empty:
-            raise TimeoutError(f"gave up waiting for {why()}; the work goes on") from None
+            raise prepared(TimeoutError(f"gave up waiting for {why()}; the work goes on")) from None
 
     def poll(self, seconds: float) -> Future | None:
         """Give the next one that ends within so many seconds, None when none does."""

@@ -53,7 +53,7 @@ def choose_kernel(spec: KernelSpecRef) -> KernelChoice:
         near = difflib.get_close_matches(spec.kernel, known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UsageError(
-            f"there is no kernel {spec.kernel!r} on this machine{hint} Installed: {', '.join(known) or 'none'}. "
+            f"there is no kernel {spec.kernel!r} on this machine{hint}; installed: {', '.join(known) or 'none'}; "
             "`jupyter kernelspec list` shows where they are."
         ) from None
     command = list(found.argv)

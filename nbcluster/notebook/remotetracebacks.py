@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from nbcluster.client import raising
 from nbcluster.client.futures import before_raise
-from nbcluster.client.mapping import before_input_error
 from nbcluster.errors import RemoteTraceback
 from nbcluster.notebook.labels import engines_phrase
 
@@ -41,7 +41,7 @@ def mark(error: BaseException) -> None:
 
 
 def mark_own(error: BaseException) -> None:
-    """Have IPython draw an error of the user's own code, which we had called, without our frames."""
+    """Have IPython draw without our frames an error of code that we had called, or of how we were called."""
     if not hasattr(error, "_render_traceback_"):
         error._render_traceback_ = draw_latest  # type: ignore[attr-defined]  # IPython asks any error for it
 
@@ -53,7 +53,7 @@ def mark_whole(error: BaseException) -> None:
 
 def install() -> None:
     """Have what is raised in this process drawn so, whether the extension is loaded or not."""
-    for hooks, hook in ((before_raise, mark), (before_input_error, mark_own)):
+    for hooks, hook in ((before_raise, mark), (raising.before_raise, mark_own)):
         if hook not in hooks:
             hooks.append(hook)
 

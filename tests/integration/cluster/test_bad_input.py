@@ -70,7 +70,7 @@ TABLE = [
         "kernel",
         lambda c: c.add(1, kernel="nope"),
         UsageError,
-        r"no kernel 'nope'.*Installed: .*kernelspec list",
+        r"no kernel 'nope'.*installed: .*kernelspec list",
     ),
     Bad("near kernel", lambda c: c.add(1, kernel="pyton3"), UsageError, r"did you mean 'python3'\?"),
     Bad(
@@ -234,7 +234,7 @@ def test_a_full_directory(
 
 def test_no_kernelspec_at_all(world: Any, shared: Cluster) -> None:
     with pytest.raises(
-        UsageError, match=r"no kernel 'rust' on this machine.*Installed: .*`jupyter kernelspec list`"
+        UsageError, match=r"no kernel 'rust' on this machine; installed: .*`jupyter kernelspec list`"
     ):
         shared.start_up_to(1, kernel="rust")
 

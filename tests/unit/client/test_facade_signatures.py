@@ -23,6 +23,9 @@ OTHERWISE = {
     "gathered": "for views",
     "on_each": "for views",
     "putting": "for the facade itself",
+    "results_of": "for the facade itself",
+    "send": "for the facade itself",
+    "send_file": "for the facade itself",
     "unbind": 'del view["x"]',
     "note_scatter": "for the facade itself",
     "wait_room": "for the facade itself",
@@ -75,5 +78,6 @@ def test_properties_are_the_same() -> None:
 
 
 def test_what_can_block_takes_a_timeout_or_is_bounded_inside() -> None:
-    for name in ("add", "scale", "remove", "restart", "wait_for_engines", "connect"):
+    names = "add scale remove restart wait_for_engines connect stop status interrupt signal logs set_options"
+    for name in (*names.split(), *["futures", "tasks", "describe", "history", "forget"]):
         assert "timeout" in inspect.signature(getattr(Cluster, name)).parameters, name
