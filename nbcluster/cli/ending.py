@@ -12,7 +12,7 @@ import psutil
 
 from nbcluster.cli.leftovers import clean_cluster, describe, end_process, processes_of
 from nbcluster.client.aio import AsyncCluster
-from nbcluster.errors import ControllerLost, NBClusterError
+from nbcluster.errors import ControllerLost, NBClusterError, VersionMismatch
 from nbcluster.transport import shareddirs
 from nbcluster.transport.rendezvous import ConnectionFile, read_connection_file
 
@@ -32,6 +32,8 @@ async def end_cluster(path: Path, *, force: bool) -> str:
         When other clients are connected and `force` is false.
     ControllerLost
         When it is on another host and does not answer.
+    VersionMismatch
+        When it was started by another version of nbcluster and `force` is false.
     """
     file = read_connection_file(path)
     if file.is_stale():
@@ -40,6 +42,11 @@ async def end_cluster(path: Path, *, force: bool) -> str:
     try:
         cluster = await AsyncCluster.connect(path, timeout=ANSWER_TIME)
         await cluster.stop(force)
+    except VersionMismatch:
+        if not (force and file.is_here()):
+            raise
+        ended = await asyncio.to_thread(end_by_force, path, file)
+        return f"cluster {file.name!r} is of another version of nbcluster and was killed: {ended}"
     except (ControllerLost, TimeoutError) as error:
         if not path.exists() and not Path(file.directory).exists():
             return f"cluster {file.name!r} is stopped"  # it ended while it was asked

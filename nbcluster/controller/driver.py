@@ -257,7 +257,8 @@ class Controller:
         if hello.protocol != m.PROTOCOL_VERSION:
             raise VersionMismatch(
                 f"the client speaks version {hello.protocol} of the protocol (nbcluster {hello.version}), this "
-                f"cluster version {m.PROTOCOL_VERSION} (nbcluster {__version__}); restart the cluster"
+                f"cluster version {m.PROTOCOL_VERSION} (nbcluster {__version__}); `nbcluster stop "
+                f"{self._config.name} --force` ends it, and it can be started again"
             )
         self._clients.join(hello, self._loop.time())
         self._answer(arrival, m.Welcome(self._picture.cluster(self._idle_timeout, usage=False)))

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import nbcluster
+from nbcluster.cli.ending import end_cluster
+from nbcluster.errors import VersionMismatch
+from nbcluster.protocol import messages
 from nbcluster.testing.leftovers import find_processes
 from nbcluster.testing.waiting import wait_until
-from nbcluster.transport.rendezvous import is_alive
+from nbcluster.transport.rendezvous import connection_path, is_alive
 
 
 def test_a_cluster_lives_between_commands(cli) -> None:
@@ -56,6 +61,18 @@ def test_a_cluster_lives_between_commands(cli) -> None:
     assert cli("scale", 1).stdout == "cluster 'default' has 1 engine: 0\n"
     assert [line.split()[0] for line in cli("engines").stdout.splitlines()] == ["engine", "0"]
     assert cli("stop").stdout == "cluster 'default' is stopped\n"
+    assert cli("list", "--json").stdout == "[]\n"
+
+
+def test_a_cluster_of_another_version_is_ended_by_force(cli, monkeypatch) -> None:
+    cli("start", "-n", 1)
+    path = connection_path("default")
+    monkeypatch.setattr(messages, "Hello", partial(messages.Hello, protocol=0))  # as after an upgrade
+    with pytest.raises(
+        VersionMismatch, match=r"version 0 of the protocol.*`nbcluster stop default --force` ends it"
+    ):
+        asyncio.run(end_cluster(path, force=False))
+    assert "is of another version of nbcluster and was killed" in asyncio.run(end_cluster(path, force=True))
     assert cli("list", "--json").stdout == "[]\n"
 
 
