@@ -326,14 +326,7 @@ class Cluster:
         return import_module(DASK).get(self._twin.submission, dsk, keys, kwargs)
 
     def executor(self) -> Executor:
-        """Return this cluster as a concurrent.futures.Executor. See `AsyncCluster.executor`.
-
-        Examples
-        --------
-        >>> with cluster.executor() as executor:
-        ...     list(executor.map(abs, [-1, 2]))
-        [1, 2]
-        """
+        """Return this cluster as a concurrent.futures.Executor. See `AsyncCluster.executor`."""
         return self._twin.executor()
 
     def joblib(self, n_jobs: int = -1, **options: Any) -> AbstractContextManager[None]:

@@ -38,7 +38,14 @@ def find_cluster(name_or_file: str | os.PathLike[str] | None = None) -> Path:
         near = difflib.get_close_matches(text, running, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         known = f"running: {', '.join(running)}" if running else "none runs"
-        raise UnknownCluster(f"there is no cluster {text!r}{hint} ({known}). Start it with `%cluster start`")
+        if os.sep in text or text.endswith(".json"):
+            raise UnknownCluster(
+                f"there is no connection file {text!r} ({known}); give the name of a cluster, or its file"
+            )
+        raise UnknownCluster(
+            f"there is no cluster {text!r}{hint} ({known}); `%cluster start --name {text}` or "
+            f"`nbcluster start --name {text}` starts one"
+        )
     found = read_connection_file(path)
     if found.is_stale():
         path.unlink(missing_ok=True)

@@ -45,7 +45,6 @@ from nbcluster.transport.ports import Hub
 from nbcluster.transport.rendezvous import DYING
 from nbcluster.transport.wire import Arrival, Wire
 from nbcluster.transport.zmqports import Curve
-from nbcluster.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -256,9 +255,8 @@ class Controller:
     def _welcome(self, hello: m.Hello, arrival: Arrival[m.Request]) -> None:
         if hello.protocol != m.PROTOCOL_VERSION:
             raise VersionMismatch(
-                f"the client speaks version {hello.protocol} of the protocol (nbcluster {hello.version}), this "
-                f"cluster version {m.PROTOCOL_VERSION} (nbcluster {__version__}); `nbcluster stop "
-                f"{self._config.name} --force` ends it, and it can be started again"
+                f"the client speaks version {hello.protocol} of the protocol (nbcluster {hello.version}), this cluster "
+                f"version {m.PROTOCOL_VERSION}; `nbcluster stop {self._config.name} --force` ends it"
             )
         self._clients.join(hello, self._loop.time())
         self._answer(arrival, m.Welcome(self._picture.cluster(self._idle_timeout, usage=False)))

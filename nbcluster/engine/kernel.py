@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import sys
@@ -76,6 +77,12 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel's classes 
         self.raw_output = RawOutput([s for s in (sys.stdout, sys.stderr) if isinstance(s, PromptStream)])
         self.namespaces = namespaces.Namespaces(self.shell)
         namespaces.install(self.namespaces)
+
+    def do_shutdown(self, restart: bool) -> dict[str, Any]:
+        """Shut down, and let asyncio tell no cell of the tasks that end with the loops: this request's own is one."""
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        answer: dict[str, Any] = super().do_shutdown(restart)
+        return answer
 
     def start(self) -> None:
         """Start serving, and watch the lifeline."""

@@ -140,7 +140,7 @@ class ListTasks(Struct, frozen=True, tag=True):
     """Those of the asker's calls that have ended and whose value is kept, largest first."""
 
 
-class TaskRecord(Struct, frozen=True):
+class TaskRecord(Struct, frozen=True, repr_omit_defaults=True):
     """What is known of a task. Times in epoch seconds, sizes in bytes."""
 
     task: TaskId

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from nbcluster import Cluster
+from nbcluster.client.portal import portal
 from nbcluster.errors import (
     EngineErrors,
     NotSerializable,
@@ -50,6 +51,38 @@ def test_outputs_are_kept_by_engine(shared: Cluster) -> None:
         ]
         assert result.value == 2 * (10 + number)
         assert result.error is None
+
+
+def test_a_result_shows_its_value_and_what_was_printed(shared: Cluster) -> None:
+    assert repr(shared[0].execute("print('hi'); display(1)\n6 * 7")) == (
+        "<CellResult engine 0, ok, value 42, stdout 'hi\\n', 1 rich output>"
+    )
+    assert repr(shared[0].execute("1 / 0")).startswith("<CellResult engine 0, failed: ZeroDivisionError: ")
+    assert repr(shared[1].execute("pass")) == "<CellResult engine 1, ok>"
+
+
+def test_who_waits_for_a_view_is_told_what_runs_where(
+    shared: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("nbcluster.client.portal.SAY_AFTER", 0.1)
+    shared[1].execute("import time; time.sleep(0.5)", check=True)
+    assert re.search(r"^nbcluster: waiting for .*engine 1", capsys.readouterr().err)
+
+
+def test_who_gives_up_a_view_s_code_ends_it(shared: Cluster) -> None:
+    given_up = asyncio.run_coroutine_threadsafe(shared._twin[0].execute(FOREVER), portal().loop)
+    wait_until(lambda: shared.engines[0].state == "busy", DEADLINE, "the code to run")
+    given_up.cancel()
+    assert shared.last is not None
+    assert isinstance(shared.last.exception(DEADLINE), TaskCancelled)
+
+
+def test_an_engine_that_is_removed_says_nothing_of_its_end(shared: Cluster) -> None:
+    (number,) = shared.add(1)
+    told = shared[number].execute("print('mine')", wait=False)
+    told.result(DEADLINE)
+    shared.remove([number])
+    assert told.output == "mine\n"
 
 
 def test_an_int_or_any_is_bare_and_everything_else_a_dict(shared: Cluster) -> None:

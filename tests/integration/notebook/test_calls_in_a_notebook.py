@@ -162,22 +162,6 @@ def test_errors_of_a_map_show_no_frames_of_ours(page):
     page.run("%load_ext nbcluster")
 
 
-def test_errors_of_pythons_own_classes_are_drawn_in_the_cell_without_frames_of_ours(page):
-    page.run("import time")
-    for code, told in {
-        "cluster[:]['nowhere']": "KeyError: 'nowhere'\nnot on engines 0, 1",
-        "cluster.namespace('spare')['nowhere']": "KeyError: 'nowhere'\nnot on engines 0, 1",
-        "cluster.forget('nowhere')": "KeyError: 'nowhere'",
-        "cluster.add('x')": "TypeError: ",
-        "cluster.wait_for_engines(9, timeout=0.01)": "TimeoutError: 2 of 9 engines",
-        "cluster.submit(time.sleep, 0.3).result(timeout=0.01)": "TimeoutError: gave up after waiting",
-    }.items():
-        text = error_of(page.run(code, fails=True))
-        assert told in text, code
-        assert f"----> 1 {code}" in text
-        assert not frames_of_ours(text), code
-
-
 def test_ctrl_c_in_the_body_of_a_loop_cancels_its_map_alone(page):
     page.run("import time\ndef slow(x):\n    time.sleep(0 if x == 0 else 60)\n    return x")
     page.run("results = cluster.map(slow, range(4), chunksize=1)\nother = cluster.submit(slow, 1)")

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from nbcluster.client import portal as module
+from nbcluster.client import raising
+from nbcluster.client.futures import Future
 from nbcluster.client.portal import portal
 from nbcluster.errors import UsageError
 
@@ -60,3 +62,24 @@ def test_an_error_that_looks_like_a_timeout_is_the_works_own() -> None:
 
     with pytest.raises(TimeoutError, match="of the work"):
         portal().call(fails(), timeout=5)
+
+
+def test_errors_of_pythons_own_classes_are_prepared_before_they_are_raised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[BaseException] = []
+    monkeypatch.setattr(raising, "before_raise", [seen.append])
+
+    async def missing() -> None:
+        raise KeyError("x")
+
+    async def refused() -> None:
+        raise UsageError("not so")
+
+    with pytest.raises(KeyError) as missed:
+        portal().call(missing())
+    with pytest.raises(TimeoutError) as late:
+        Future().result(0.01)
+    with pytest.raises(UsageError):
+        portal().call(refused())
+    assert seen == [missed.value, late.value]

@@ -65,3 +65,7 @@ def test_names_are_compared_by_what_can_be_seen_of_them() -> None:
         ("c", {0: "missing", 1: "str 'x'"}),
     ]
     assert "alike" in repr(difference_table(names[:2], [0, 1]))
+
+
+def test_a_record_shows_what_is_known_of_it_and_nothing_else() -> None:
+    assert repr(record(1, label="fit", state="done")) == "TaskRecord(task='t-1', label='fit', state='done')"
