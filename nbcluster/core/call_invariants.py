@@ -233,11 +233,18 @@ def _check_kinds(scheduler: Scheduler) -> None:
                 assert number in offered or held_back, (
                     f"engine {number} can take of {kind} and cannot be found"
                 )
-        for client, calls in kind.ready.by_client().items():
-            order = [(-call.order.options.priority, call.place) for call in calls]
+        for client, line in kind.ready.by_client().items():
+            order = [(-call.order.options.priority, call.place) for call in line]
             assert order == sorted(order), f"{kind} is out of order for {client}: {order}"
-            assert calls, f"{kind} keeps an empty line of {client}"
+            assert line, f"{kind} keeps an empty line of {client}"
         assert (kind in ledger.limited) == (kind.alone and kind.ready.size > 0), f"{kind} is wrongly limited"
+    for mean, calls in ledger.guessed.items():
+        assert mean.is_guess, f"what {calls} take is known and kept as a guess"
+        assert calls, "an empty table of guesses is kept"
+        for call in calls:
+            assert call.state in _SENT, (
+                f"what {call.id} takes is kept as a guess, and it is {call.state.value}"
+            )
     lines = [(kind.ready.size, set(kind.ready.by_client())) for kind in ledger.kinds.values()]
     waiting = {client for _, clients in lines for client in clients}
     in_turn = {client for size, clients in lines if size > 1 for client in clients}

@@ -227,6 +227,8 @@ def answered(ledger: Ledger, fact: CallsAnswered) -> None:
             continue
         del inflight[result.task]  # what most answers are
         engine.load -= call.expected
+        if call.mean.is_guess:
+            dispatch.correct_guesses(ledger, call.mean, result.seconds)
         if call.kind.alone:
             values.clear_timer(ledger, call)
         call.seconds = result.seconds
@@ -249,13 +251,19 @@ def _take_answer(ledger: Ledger, engine: Engine, result: CallReturn) -> None:
     if call.missing and isinstance(outcome, Returned | Threw) and _too_early(ledger, engine, call, result):
         return
     if isinstance(outcome, Returned) and call.state is not _GIVEN_UP:
-        call.mean.learn(result.seconds)
+        _learn(ledger, call, result.seconds)
         call.nbytes, call.kept = outcome.nbytes, True
         if not result.kept_here:
             _leave_there(ledger, engine, call, result)
         values.end(ledger, call, TaskState.DONE, outcome)
     else:
         _judge(ledger, engine, call, result)
+
+
+def _learn(ledger: Ledger, call: Call, seconds: float) -> None:
+    if call.mean.is_guess:
+        dispatch.correct_guesses(ledger, call.mean, seconds)
+    call.mean.learn(seconds)
 
 
 def _leave_there(ledger: Ledger, engine: Engine, call: Call, result: CallReturn) -> None:
@@ -295,7 +303,7 @@ def _judge(ledger: Ledger, engine: Engine, call: Call, result: CallReturn) -> No
         return
     match outcome:
         case Threw(ename, evalue):
-            call.mean.learn(result.seconds)
+            _learn(ledger, call, result.seconds)
             if call.state is TaskState.RUNNING and call.failures < call.order.options.retries:
                 call.failures += 1
                 call.seconds = 0.0
@@ -358,6 +366,8 @@ def _leave(ledger: Ledger, engine: Engine, call: Call) -> None:
         del engine.suspended[call.id]  # what was sent for the time of its wait goes on
     else:
         engine.load -= call.expected
+    if call.mean.is_guess:
+        dispatch.forget_guess(ledger, call)
     if call.kind.alone:
         values.clear_timer(ledger, call)
     if call.state is _GIVEN_UP:
@@ -404,6 +414,8 @@ def engine_ended(ledger: Ledger, engine: Engine, what: str, *, blame: bool) -> N
     ledger.laden.pop(engine.number, None)
     hopeless = values.users_without(recompute.values_lost(ledger, engine, what))
     for call in inflight:
+        if call.mean.is_guess:
+            dispatch.forget_guess(ledger, call)
         if call.kind.alone:
             values.clear_timer(ledger, call)
         if call.state is TaskState.RUNNING:

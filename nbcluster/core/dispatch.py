@@ -9,6 +9,7 @@ from itertools import islice
 from nbcluster.core.effects import CallRun, InputPlace, SetTimer
 from nbcluster.core.kinds import Kind
 from nbcluster.core.ledger import Ledger
+from nbcluster.core.means import Mean
 from nbcluster.core.model import Call, Engine, EngineState, Task, TaskState, is_up, language_of
 from nbcluster.ids import EngineNumber
 from nbcluster.protocol.tasks import CallRef
@@ -30,6 +31,10 @@ NEEDS_AHEAD = 64
 
 BEGUN_AFTER = 0.05
 """Seconds that a call has run when its engine says that it has begun."""
+
+_SLACK = WORTH_TAKING / 2
+"""An engine may be given its share of what is ready at once while that is so much at most, in seconds: neighbours of a
+graph come together, and it is looked for once."""
 
 _LOOKED_AT = 16
 """Engines that an idle one looks at for calls to take: enough to find a good one, and no more with many."""
@@ -260,6 +265,7 @@ def _must_drain(ledger: Ledger, engine: Engine, kind: Kind) -> bool:
 def _serve(ledger: Ledger, kind: Kind, engine: Engine, *, several: bool) -> None:
     """Send calls of a kind to an engine until another would have less before it; one when other kinds compete."""
     ready, other = kind.ready, kind.least()
+    share = ready.size // len(kind.engines)
     while True:
         call = ready.pop()
         _send(ledger, call, (_nearest(ledger, call) or engine) if call.sources else engine)
@@ -267,7 +273,10 @@ def _serve(ledger: Ledger, kind: Kind, engine: Engine, *, several: bool) -> None
             left_limited(ledger, kind)
         if not _takes(ledger, engine, kind):
             return
-        if not (several and ready.size and (engine.load, engine.number) < other):
+        if not (several and ready.size):
+            break
+        share -= 1
+        if engine.load >= other[0] + _SLACK if share > 0 else (engine.load, engine.number) >= other:
             break
     kind.offer(engine.load, engine.number)
 
@@ -300,7 +309,10 @@ def _send(ledger: Ledger, call: Call, engine: Engine) -> None:
     number = call.engine = engine.number
     attempt = call.attempt = call.attempt + 1
     call.begun = call.recalled = False
-    expected = call.expected = call.mean.seconds
+    mean = call.mean
+    if mean.is_guess:
+        ledger.guessed.setdefault(mean, {})[call] = None
+    expected = call.expected = mean.seconds
     load = engine.load = engine.load + expected
     inflight = engine.inflight
     inflight[call.id] = call
@@ -402,6 +414,28 @@ def has_begun(ledger: Ledger, engine: Engine, call: Call) -> None:
         if is_laden(engine):
             ledger.laden[engine.number] = None
     share(ledger, engine)
+
+
+def correct_guesses(ledger: Ledger, mean: Mean, seconds: float) -> None:
+    """The first call of a function has ended: what others were expected to take is known better now."""
+    for call in ledger.guessed.pop(mean, ()):
+        engine = ledger.engines.get(call.engine) if call.engine is not None else None
+        if engine is None or call.begun or call.id not in engine.inflight:
+            continue
+        engine.load += seconds - call.expected
+        call.expected = seconds
+        if is_laden(engine):
+            ledger.laden[engine.number] = None
+        ledger.hungry.add(engine.number)
+
+
+def forget_guess(ledger: Ledger, call: Call) -> None:
+    """An engine has a call no more."""
+    guessed = ledger.guessed.get(call.mean)
+    if guessed is not None:
+        guessed.pop(call, None)
+        if not guessed:
+            del ledger.guessed[call.mean]
 
 
 def _is_movable(call: Call) -> bool:

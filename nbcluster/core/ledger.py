@@ -5,7 +5,7 @@ from __future__ import annotations
 from nbcluster.core import targets
 from nbcluster.core.effects import ClearTimer, Effect, RunCell, SetTimer, ShowEngine, TellDone, TellStarted
 from nbcluster.core.kinds import Kind, KindKey
-from nbcluster.core.means import Means
+from nbcluster.core.means import Mean, Means
 from nbcluster.core.model import (
     MOVES,
     Call,
@@ -75,6 +75,8 @@ class Ledger:
         self.no_kind = Kind(("", frozenset(), False, 0), targets.parse(""), {}, False, self.turns)
         """That of calls which no engine can run."""
         self.means = Means()
+        self.guessed: dict[Mean, dict[Call, None]] = {}
+        """Calls that engines have and of whose functions none has ended, so what they are expected to take is a guess."""
         self.outbox = Outbox()
         self.fed: dict[Kind, None] = {}
         """Kinds that have calls ready which no engine has been looked for yet."""

@@ -19,12 +19,15 @@ class Mean:
     ----------
     seconds : float
         What a call is expected to take.
+    is_guess : bool
+        None has ended yet.
     """
 
-    __slots__ = ("_count", "seconds")
+    __slots__ = ("_count", "is_guess", "seconds")
 
     def __init__(self) -> None:
         self.seconds = UNKNOWN
+        self.is_guess = True
         self._count = 0
 
     def learn(self, seconds: float) -> None:
@@ -32,11 +35,12 @@ class Mean:
         count = self._count
         if count < _MEMORY:
             self._count = count = count + 1
+            self.is_guess = False
         self.seconds += (seconds - self.seconds) / count
 
     def learn_at_least(self, seconds: float) -> None:
         """A call has taken so long and has not ended."""
-        if self._count and self.seconds < seconds:
+        if not self.is_guess and self.seconds < seconds:
             self.learn(seconds)
 
 

@@ -165,8 +165,8 @@ def test_clients_share_over_kinds_of_calls(sim):
 def test_calls_go_where_least_waits_and_then_to_the_lowest_number(sim):
     sim.engines(3).call("a", "b", "c", "d")
     assert [sim.flight(n) for n in range(3)] == [["a", "d"], ["b"], ["c"]]
-    sim.give(1, seconds=10.0).call("e", "f")
-    assert [sim.flight(n) for n in range(3)] == [["a", "d"], ["e"], ["c", "f"]]
+    sim.give(1, seconds=10.0).call("e", "f")  # others of its function are now expected to take as long
+    assert [sim.flight(n) for n in range(3)] == [["a", "d"], ["e", "f"], ["c"]]
 
 
 def test_targets_and_resources_restrict(sim):
@@ -310,7 +310,7 @@ def test_pinned_calls_do_not_move(sim):
 
 def test_a_cell_for_any_engine_is_not_kept_waiting_by_calls(sim):
     sim.engines(2).call(*(f"a{n}" for n in range(20)))
-    sim.submit("cell", "any").give_back(0, but=1).give_back(1, but=1).give(1).forget()
+    sim.submit("cell", "any").give_back(0, but=1).give_back(1, but=1).give(1, seconds=1.0).forget()
     assert sim.processes[1].run.task == "cell.0"
     assert len(sim.flight(0)) == 2
 
@@ -618,7 +618,7 @@ def test_calls_with_a_time_limit_are_not_kept_waiting_by_others(sim):
 
 
 def test_when_it_is_withdrawn_those_that_made_room_for_it_go_on(sim):
-    sim.engines(1).call("a", "b").call("t", timeout=3.0).call("c", "d").give(0)
+    sim.engines(1).call("a", "b").call("t", timeout=3.0).call("c", "d").give(0, seconds=1.0)
     assert sim.flight(0) == ["b"]
     sim.cancel("t")
     assert sim.flight(0) == ["b", "c"]
@@ -694,3 +694,19 @@ def test_a_value_that_is_named_twice_is_waited_for_once_and_let_go_once(sim):
     sim.give(0, "f", seconds=FAST)
     assert "x" not in sim.scheduler.calls
     assert (call.sources, sim.scheduler.queued) == ((), 0)
+
+
+def test_when_the_first_of_a_function_has_ended_what_others_take_is_no_guess_any_more(sim):
+    sim.engines(2).call(*(f"a{n}" for n in range(40)))
+    assert [len(sim.flight(n)) for n in (0, 1)] == [2, 2]
+    sim.give(0, seconds=FAST)
+    assert [len(sim.flight(n)) for n in (0, 1)] == [20, 19], "all engines share what is ready, not one has it"
+    assert abs(sim.scheduler.engines[1].load - 19 * FAST) < 1e-9
+    assert not sim.scheduler.ledger.guessed
+
+
+def test_what_nobody_knows_is_forgotten_with_the_calls_that_were_expected_to_take_it(sim):
+    sim.engines(1).call("a").call("b", function="g")
+    assert len(sim.scheduler.ledger.guessed) == 2
+    sim.give(0, "b", outcome=GONE).lose(0)
+    assert [list(calls) for calls in sim.scheduler.ledger.guessed.values()] == []
