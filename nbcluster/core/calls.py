@@ -66,7 +66,7 @@ def submit(ledger: Ledger, order: SubmitCallOrders) -> None:
         if refused is not None:
             values.end(ledger, call, TaskState.FAILED, refused)
         elif not call.missing:
-            make_ready(ledger, call)
+            _let_wait(ledger, call)
 
 
 def _where(ledger: Ledger, options: CallOptions) -> tuple[Kind, EngineNumber | None, Rejected | None]:
@@ -78,7 +78,6 @@ def _where(ledger: Ledger, options: CallOptions) -> tuple[Kind, EngineNumber | N
 
 def make_ready(ledger: Ledger, call: Call) -> None:
     """Let a call wait for an engine, or end it when there can be none."""
-    order = call.order
     refused: CallOutcome | None = None
     for source in call.sources:
         if source.lost or source.state is not _DONE:
@@ -87,6 +86,12 @@ def make_ready(ledger: Ledger, call: Call) -> None:
                 _wait(call)
                 return
             break
+    _let_wait(ledger, call, refused)
+
+
+def _let_wait(ledger: Ledger, call: Call, refused: CallOutcome | None = None) -> None:
+    """Let a call that has all that it takes wait for an engine, or end it when there can be none, or it is refused."""
+    order = call.order
     if order.options.pinned:
         engine = ledger.engines.get(call.engine) if call.engine is not None else None
         refused = refused or why_not_there(call, engine)
@@ -161,7 +166,7 @@ def draw_consequences(ledger: Ledger) -> None:
     while ledger.freed or ledger.doomed or ledger.unwanted:
         for call in ledger.freed:
             if call.state is _WAITING:
-                make_ready(ledger, call)
+                _let_wait(ledger, call)
         ledger.freed.clear()
         if ledger.unwanted or ledger.doomed:
             _end_in_vain(ledger)
@@ -289,6 +294,7 @@ def _too_early(ledger: Ledger, engine: Engine, call: Call, result: CallReturn) -
 
 def _come_back(call: Call) -> None:
     """A call that was sent is on no engine any more and has not ended."""
+    call.begun = call.recalled = False
     for waiter in call.waiters or ():
         waiter.unsent += 1
 

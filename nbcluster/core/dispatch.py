@@ -118,14 +118,20 @@ def _send_ahead(ledger: Ledger, engine: Engine) -> None:
         if not _may_follow(ledger, call, engine):
             del followers[call.id]
             continue
-        rank = -call.order.options.priority
-        if not _takes(ledger, engine, call.kind) or any(
-            kind.level > engine.level and kind.ready.goes_before(call.owner, rank, call.place)
-            for kind in engine.kinds
-        ):
+        if not _takes(ledger, engine, call.kind) or _has_first(engine, call):
             return
         del followers[call.id]
         _send(ledger, call, engine)
+
+
+def _has_first(engine: Engine, call: Call) -> bool:
+    """Whether something is ready that an engine is to take before a call."""
+    for kind in engine.kinds:
+        if kind.ready.size and kind.level > engine.level:
+            rank = -call.order.options.priority
+            if kind.ready.goes_before(call.owner, rank, call.place):
+                return True
+    return False
 
 
 def _may_follow(ledger: Ledger, call: Call, engine: Engine) -> bool:
@@ -308,7 +314,6 @@ def _send(ledger: Ledger, call: Call, engine: Engine) -> None:
     call.move(_RUNNING)
     number = call.engine = engine.number
     attempt = call.attempt = call.attempt + 1
-    call.begun = call.recalled = False
     mean = call.mean
     if mean.is_guess:
         ledger.guessed.setdefault(mean, {})[call] = None

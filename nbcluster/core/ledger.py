@@ -76,7 +76,7 @@ class Ledger:
         """That of calls which no engine can run."""
         self.means = Means()
         self.guessed: dict[Mean, dict[Call, None]] = {}
-        """Calls that engines have and of whose functions none has ended, so what they are expected to take is a guess."""
+        """Calls that engines have of functions of which none has ended: what they are expected to take is a guess."""
         self.outbox = Outbox()
         self.fed: dict[Kind, None] = {}
         """Kinds that have calls ready which no engine has been looked for yet."""

@@ -38,37 +38,45 @@ def wait_for_inputs(ledger: Ledger, call: Call) -> Rejected | None:
     if order.after and (refused := _come_after(ledger, call)) is not None:
         return refused
     sources = tuple(map(ledger.calls.get, order.inputs))
-    missing = unsent = place = 0
+    missing = sent = place = 0
     for source in sources:
-        if source is None or (source.outcome is not None and (source.lost or source.state is not _DONE)):
-            call.sources = cast(
-                "tuple[Call, ...]", sources[: sources.index(source)]
-            )  # those are let go again
-            return _why_unusable(ledger, call)
+        if source is None:
+            return _cannot_take(ledger, call, sources, None)
+        if source.outcome is None:
+            waiters = source.waiters
+            if waiters is None:
+                source.waiters = [call]
+            elif waiters[-1] is call:  # it is named twice
+                source.needed += 1
+                continue
+            else:
+                waiters.append(call)
+            missing += 1
+            if source.state in ON_ENGINE:
+                sent += 1
+                if source.state is _RUNNING:
+                    _follow(ledger, source, call)
+        elif source.lost or source.state is not _DONE:
+            return _cannot_take(ledger, call, sources, source)
+        else:
+            _take(source, call)
         source.needed += 1
         if source.place > place:
             place = source.place
-        if source.outcome is not None:
-            _take(source, call)
-            continue
-        waiters = source.waiters
-        if waiters is None:
-            source.waiters = [call]
-        elif waiters[-1] is call:  # it is named twice
-            continue
-        else:
-            waiters.append(call)
-        missing += 1
-        if source.state not in ON_ENGINE:
-            unsent += 1
-        elif source.state is _RUNNING:
-            _follow(ledger, source, call)
     call.sources = cast("tuple[Call, ...]", sources)
     call.missing += missing
-    call.unsent += unsent
+    call.unsent += missing - sent
     if place:
         call.place = place
     return None
+
+
+def _cannot_take(
+    ledger: Ledger, call: Call, sources: tuple[Call | None, ...], source: Call | None
+) -> Rejected:
+    """Refuse a call one of its inputs; those before it are let go when the call ends."""
+    call.sources = cast("tuple[Call, ...]", sources[: sources.index(source)])
+    return _why_unusable(ledger, call)
 
 
 def _why_unusable(ledger: Ledger, call: Call) -> Rejected:
