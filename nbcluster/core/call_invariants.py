@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from nbcluster.core.dispatch import AHEAD_MOST, has_room, is_laden
+from nbcluster.core.dispatch import AHEAD_MOST, has_room
 from nbcluster.core.effects import InputPlace
 from nbcluster.core.eligible import may_run
 from nbcluster.core.model import FINAL, ON_ENGINE, Call, Engine, Task, TaskState, is_up
 from nbcluster.core.recipe_invariants import check_recipes
 from nbcluster.core.scheduler import Scheduler
+from nbcluster.core.takingback import is_laden
 from nbcluster.ids import EngineNumber, TaskId
 from nbcluster.protocol.outcomes import Returned
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from nbcluster.core import dispatch, eligible, recipes, recompute, values
+from nbcluster.core import dispatch, eligible, guesses, recipes, recompute, takingback, values
 from nbcluster.core.effects import CallBegin
 from nbcluster.core.inputs import (
     CallReturn,
@@ -183,7 +183,7 @@ def _end_in_vain(ledger: Ledger) -> None:
         if call.state is TaskState.WAITING:
             values.end(ledger, call, TaskState.FAILED, values.because_of(ledger, call, source))
         elif call.state is TaskState.RUNNING:
-            dispatch.expect_back((call,))  # it was sent ahead: its engine gives it back, and it ends then
+            takingback.expect_back((call,))  # it was sent ahead: its engine gives it back, and it ends then
 
 
 # -- engines speak ----------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def begun(ledger: Ledger, fact: CallsHaveBegun) -> None:
         if not call.again:
             told = ledger.outbox.begun.setdefault((call.owner, engine.number), [])
             told.append(CallBegin(task, attempt))
-        dispatch.has_begun(ledger, engine, call)
+        takingback.has_begun(ledger, engine, call)
 
 
 def answered(ledger: Ledger, fact: CallsAnswered) -> None:
@@ -233,7 +233,7 @@ def answered(ledger: Ledger, fact: CallsAnswered) -> None:
         del inflight[result.task]  # what most answers are
         engine.load -= call.expected
         if call.mean.is_guess:
-            dispatch.correct_guesses(ledger, call.mean, result.seconds)
+            guesses.correct(ledger, call.mean, result.seconds)
         if call.kind.alone:
             values.clear_timer(ledger, call)
         call.seconds = result.seconds
@@ -267,7 +267,7 @@ def _take_answer(ledger: Ledger, engine: Engine, result: CallReturn) -> None:
 
 def _learn(ledger: Ledger, call: Call, seconds: float) -> None:
     if call.mean.is_guess:
-        dispatch.correct_guesses(ledger, call.mean, seconds)
+        guesses.correct(ledger, call.mean, seconds)
     call.mean.learn(seconds)
 
 
@@ -373,7 +373,7 @@ def _leave(ledger: Ledger, engine: Engine, call: Call) -> None:
     else:
         engine.load -= call.expected
     if call.mean.is_guess:
-        dispatch.forget_guess(ledger, call)
+        guesses.forget(ledger, call)
     if call.kind.alone:
         values.clear_timer(ledger, call)
     if call.state is _GIVEN_UP:
@@ -401,7 +401,7 @@ def lends(ledger: Ledger, fact: EngineLends) -> None:
     """What runs on an engine waits for calls, or does no more."""
     engine = _speaker(ledger, fact)
     if engine is not None and engine.level != fact.level:
-        dispatch.lend(ledger, engine, fact.level)
+        takingback.lend(ledger, engine, fact.level)
 
 
 # -- engines end ------------------------------------------------------------------------------
@@ -421,7 +421,7 @@ def engine_ended(ledger: Ledger, engine: Engine, what: str, *, blame: bool) -> N
     hopeless = values.users_without(recompute.values_lost(ledger, engine, what))
     for call in inflight:
         if call.mean.is_guess:
-            dispatch.forget_guess(ledger, call)
+            guesses.forget(ledger, call)
         if call.kind.alone:
             values.clear_timer(ledger, call)
         if call.state is TaskState.RUNNING:

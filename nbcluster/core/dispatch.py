@@ -1,18 +1,16 @@
-"""Sends what waits to engines: in whose turn, to which, how many ahead; and takes calls back. Knows no ends."""
+"""Sends what waits to engines: in whose turn, to which, how many ahead. Knows no ends."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
-from itertools import islice
 
+from nbcluster.core import guesses
 from nbcluster.core.effects import CallRun, InputPlace, SetTimer
 from nbcluster.core.kinds import Kind
 from nbcluster.core.ledger import Ledger
-from nbcluster.core.means import Mean
 from nbcluster.core.model import Call, Engine, EngineState, Task, TaskState, is_up, language_of
+from nbcluster.core.takingback import WORTH_TAKING, rob_for, take_back
 from nbcluster.ids import EngineNumber
-from nbcluster.protocol.tasks import CallRef
 
 AHEAD = 2
 """So many calls an engine may have in flight, however long they take."""
@@ -23,21 +21,12 @@ AHEAD_SECONDS = 0.05
 AHEAD_MOST = 1000
 """But never more than this."""
 
-WORTH_TAKING = 0.005
-"""Seconds that calls must be expected to take for an idle engine to take them from another."""
-
 NEEDS_AHEAD = 64
 """A call that takes more values than this is not sent ahead of them: they seldom come from one engine."""
-
-BEGUN_AFTER = 0.05
-"""Seconds that a call has run when its engine says that it has begun."""
 
 _SLACK = WORTH_TAKING / 2
 """An engine may be given its share of what is ready at once while that is so much at most, in seconds: neighbours of a
 graph come together, and it is looked for once."""
-
-_LOOKED_AT = 16
-"""Engines that an idle one looks at for calls to take: enough to find a good one, and no more with many."""
 
 _DONE, _RUNNING, _WAITING = TaskState.DONE, TaskState.RUNNING, TaskState.WAITING
 
@@ -59,7 +48,7 @@ def settle(ledger: Ledger) -> None:
         engine = engines.get(number)
         if engine is not None and not engine.inflight:
             if ledger.laden and engine.accepts:
-                _rob_for(ledger, engine)
+                rob_for(ledger, engine)
             if engine.state is EngineState.BUSY and engine.running is None and not engine.suspended:
                 engine.state = EngineState.IDLE
                 ledger.show(engine)
@@ -316,7 +305,7 @@ def _send(ledger: Ledger, call: Call, engine: Engine) -> None:
     attempt = call.attempt = call.attempt + 1
     mean = call.mean
     if mean.is_guess:
-        ledger.guessed.setdefault(mean, {})[call] = None
+        guesses.note(ledger, call)
     expected = call.expected = mean.seconds
     load = engine.load = engine.load + expected
     inflight = engine.inflight
@@ -381,151 +370,3 @@ def unqueue(ledger: Ledger, call: Call) -> None:
         call.kind.ready.discard(call.owner, call)
         if call.kind.alone:
             left_limited(ledger, call.kind)
-
-
-# -- taking back ------------------------------------------------------------------------------
-
-
-def take_back(ledger: Ledger, engine: Engine) -> None:
-    """Ask for all that may run elsewhere and has not begun."""
-    _recall(ledger, engine, [call for call in engine.inflight.values() if _is_movable(call)])
-
-
-def share(ledger: Ledger, engine: Engine) -> None:
-    """An engine is at a call for long: if another is idle, let it take of what waits behind."""
-    behind = next((call for call in engine.inflight.values() if _is_movable(call) and not call.missing), None)
-    if behind is None:
-        return
-    for number in behind.kind.engines:
-        other = ledger.engines.get(number)
-        if (
-            other is not None
-            and other.accepts
-            and not other.inflight
-            and other is not engine
-            and behind.kind.level > other.level
-        ):
-            _rob(ledger, engine, other)
-            return
-
-
-def has_begun(ledger: Ledger, engine: Engine, call: Call) -> None:
-    """A call runs and has for so long that what is sent behind it would wait: let another engine take of that."""
-    call.begun = True
-    call.mean.learn_at_least(BEGUN_AFTER)
-    if call.expected < BEGUN_AFTER and call.id in engine.inflight:
-        engine.load += BEGUN_AFTER - call.expected
-        call.expected = BEGUN_AFTER
-        if is_laden(engine):
-            ledger.laden[engine.number] = None
-    share(ledger, engine)
-
-
-def correct_guesses(ledger: Ledger, mean: Mean, seconds: float) -> None:
-    """The first call of a function has ended: what others were expected to take is known better now."""
-    for call in ledger.guessed.pop(mean, ()):
-        engine = ledger.engines.get(call.engine) if call.engine is not None else None
-        if engine is None or call.begun or call.id not in engine.inflight:
-            continue
-        engine.load += seconds - call.expected
-        call.expected = seconds
-        if is_laden(engine):
-            ledger.laden[engine.number] = None
-        ledger.hungry.add(engine.number)
-
-
-def forget_guess(ledger: Ledger, call: Call) -> None:
-    """An engine has a call no more."""
-    guessed = ledger.guessed.get(call.mean)
-    if guessed is not None:
-        guessed.pop(call, None)
-        if not guessed:
-            del ledger.guessed[call.mean]
-
-
-def _is_movable(call: Call) -> bool:
-    return (
-        call.state is TaskState.RUNNING
-        and not call.begun
-        and not call.recalled
-        and not call.kind.alone
-        and not call.order.options.pinned
-    )
-
-
-def _rob_for(ledger: Ledger, thief: Engine) -> None:
-    """An engine has nothing to do: let it take from the one that has most to do, of some that are looked at."""
-    candidates = []
-    for number in list(islice(ledger.laden, _LOOKED_AT)):
-        victim = ledger.engines[number]
-        if is_laden(victim):
-            candidates.append(victim)
-        else:
-            del ledger.laden[number]
-    for victim in sorted(candidates, key=lambda victim: -victim.load):
-        if _rob(ledger, victim, thief):
-            return
-
-
-def is_laden(engine: Engine) -> bool:
-    """Whether it has so much to do that an idle engine may want some of it."""
-    return engine.load > WORTH_TAKING and len(engine.inflight) > 1
-
-
-def _rob(ledger: Ledger, victim: Engine, thief: Engine) -> bool:
-    """Take back the later half of what has not begun, if that is worth it."""
-    calls = list(victim.inflight.values())
-    movable = [call for call in calls[1:] if _is_movable(call) and _may_take(thief, call)]
-    if not movable or (sum(call.expected for call in movable) <= WORTH_TAKING and not calls[0].begun):
-        return False
-    _recall(ledger, victim, movable[len(movable) // 2 :])
-    victim.thief = thief.number
-    return True
-
-
-def _may_take(thief: Engine, call: Call) -> bool:
-    return not call.missing and thief.number in call.kind.engines and call.kind.level > thief.level
-
-
-def lend(ledger: Ledger, engine: Engine, level: int) -> None:
-    """From now on an engine begins only calls that are nested deeper than `level`."""
-    is_deeper, engine.level = level > engine.level, level
-    sent = {**engine.suspended, **engine.inflight}
-    engine.suspended = {task: call for task, call in sent.items() if call.kind.level <= level}
-    inflight = engine.inflight = {task: call for task, call in sent.items() if call.kind.level > level}
-    engine.load = sum(call.expected for call in inflight.values())
-    engine.alone = any(call.kind.alone for call in inflight.values())
-    ledger.laden.pop(engine.number, None)
-    if is_laden(engine):
-        ledger.laden[engine.number] = None
-    if is_deeper:
-        # They cannot begin before the wait is over: others may have them.
-        back = [call for call in engine.suspended.values() if _is_movable(call)]
-    elif engine.running is not None and level < 0:
-        back = [call for call in inflight.values() if _is_movable(call) or call.kind.alone]
-    else:
-        # What waited goes on, for who knows how long, and time limits count from the sending on.
-        back = [call for call in inflight.values() if call.kind.alone]
-    _recall(ledger, engine, [c for c in back if c.state is TaskState.RUNNING and not (c.begun or c.recalled)])
-    ledger.hungry.add(engine.number)
-
-
-def _recall(ledger: Ledger, engine: Engine, calls: list[Call]) -> None:
-    if not calls:
-        return
-    ledger.outbox.back.setdefault(engine.number, []).extend(expect_back(calls))
-
-
-def expect_back(calls: Iterable[Call]) -> list[CallRef]:
-    """Note that calls will be given back, and with each what was sent ahead of it, which cannot stay without."""
-    refs = []
-    coming = deque(calls)
-    while coming:
-        call = coming.popleft()
-        if not call.recalled:
-            call.recalled = True
-            refs.append(CallRef(call.id, call.attempt))
-            for waiter in call.waiters or ():
-                if waiter.state is TaskState.RUNNING and waiter.missing:
-                    coming.append(waiter)
-    return refs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from nbcluster.core import calls, dispatch, values
+from nbcluster.core import calls, takingback, values
 from nbcluster.core.cells import GRACE
 from nbcluster.core.effects import SetTimer
 from nbcluster.core.ledger import Ledger
@@ -99,7 +99,7 @@ def _give_up(ledger: Ledger, call: Call) -> None:
     engine.note = f"it does not let go of {call.title!r}, which was given up"
     ledger.show(engine)
     ledger.hungry.add(engine.number)
-    dispatch.take_back(ledger, engine)
+    takingback.take_back(ledger, engine)
 
 
 def engine_of(ledger: Ledger, call: Call) -> Engine:
