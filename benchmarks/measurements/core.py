@@ -134,7 +134,8 @@ class _Engines:
 
     def seconds_again(self) -> float:
         """Seconds of CPU for all that was told since the engines were up."""
-        known, self.scheduler = len(self.scheduler.calls), Scheduler()  # the garbage collector need not see two
+        known = len(self.scheduler.calls)
+        self.scheduler = Scheduler()  # so that the garbage collector need not see two
         again = Scheduler()
         for input in self._inputs[: self._first]:
             again.step(input)

@@ -166,7 +166,8 @@ def draw_consequences(ledger: Ledger) -> None:
     while ledger.freed or ledger.doomed or ledger.unwanted:
         for call in ledger.freed:
             if call.state is _WAITING:
-                _let_wait(ledger, call)
+                # What it has had for long may have been lost while it was sent ahead.
+                make_ready(ledger, call)
         ledger.freed.clear()
         if ledger.unwanted or ledger.doomed:
             _end_in_vain(ledger)

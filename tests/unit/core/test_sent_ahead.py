@@ -166,3 +166,11 @@ def test_one_that_was_cancelled_does_not_follow_and_what_it_needed_may_be_forgot
     sim.call("sum", inputs=("x", "y")).cancel("sum", "y").release("sum", "y")
     sim.give(0).give(0)
     assert sim.scheduler.calls.keys() == {"before", "x"}
+
+
+def test_an_input_that_is_lost_under_what_was_sent_ahead_is_missed_when_the_others_come(sim):
+    fast(sim.engines(1)).call("a", repeatable=False).call("b").call("c", inputs=("a", "b"))
+    assert sim.flight(0) == ["a", "b", "c"]
+    sim.give(0, "a", kept=False).lose(0).ready(0).give(0, "b").forget()
+    assert error_of(sim, "c")[0] == "EngineLost"
+    assert sim.flight(0) == []
