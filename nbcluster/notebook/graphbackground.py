@@ -68,7 +68,8 @@ class GraphFuture(Future):
         self._stopping = True
         self._stop(reason)
 
-    def _why_waiting(self) -> str:
+    def why_waiting(self) -> str:
+        """What its statements are at."""
         return self.explain()
 
 
