@@ -44,9 +44,9 @@ class Server:
         connection.close()
         return answer, told
 
-    def login(self) -> tuple[str, str]:
-        """The cookies of a page that was opened with the token, and its XSRF token."""
-        answer, _ = self.ask("GET", f"tree?token={self.token}", b"", {})
+    def visit(self, page: str) -> tuple[str, str]:
+        """The cookies that a page gives, and its XSRF token."""
+        answer, _ = self.ask("GET", page, b"", {})
         again, _ = self.ask("GET", "api/contents", b"", {"Cookie": _cookies(answer)})
         jar = "; ".join(part for part in (_cookies(answer), _cookies(again)) if part)
         found = re.search(r"_xsrf=([^;]+)", jar)
@@ -109,7 +109,11 @@ def test_only_who_is_logged_in_may_stop_and_only_what_there_is(server, world):
     # Who may.
     assert server.post(stop)[0] == 403
     assert server.post(stop, Authorization="token wrong")[0] == 403
-    cookies, xsrf = server.login()
+    cookies, xsrf = server.visit("login?token=")
+    assert server.post(stop, Cookie=cookies, X_XSRFToken=xsrf)[0] == 403, (
+        "a stranger's page has an XSRF token too"
+    )
+    cookies, xsrf = server.visit(f"tree?token={server.token}")
     assert server.post(stop, Cookie=cookies)[0] == 403, "a form of another site has the cookie alone"
     assert server.post(stop, Cookie=cookies, X_XSRFToken="forged")[0] == 403
     answer, _ = server.ask("GET", stop, b"", {"Cookie": cookies, "X_XSRFToken": xsrf})
