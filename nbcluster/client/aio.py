@@ -52,11 +52,16 @@ class AsyncCluster(CallingCluster):
         Environment variables that engines get on top.
     cwd : str, optional
         Their directory; defaults to this process's.
+    gpus_per_engine : int
+        GPUs that each engine has for itself: it sees no others (`CUDA_VISIBLE_DEVICES`), and has so much of the
+        resource "gpu" unless `resources` says otherwise. 0 leaves all to all.
     threads_per_engine : int, optional
         OMP, MKL and OPENBLAS threads of each engine, unless set in the environment; defaults to CPUs // n.
     memory_limit : number or str, optional
         Memory that each engine may use: bytes, or text such as "2GB" and "512MiB"; "none" for any. Near it, results
         that were not used lately go to disk; by default that is so near an equal share of the host's memory.
+    restart : {"always", "never"}
+        What becomes of an engine that died: it starts again under its number, unless it dies again and again.
     idle_timeout : float, optional
         Seconds without client and work after which the cluster ends; negative: never. Defaults to 12 hours
         in a notebook.

@@ -41,8 +41,10 @@ class AttachedCluster:
         resources: Mapping[str, float] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        gpus_per_engine: int = 0,
         threads_per_engine: int | None = None,
         memory_limit: float | str | None = None,
+        restart: str = "always",
         idle_timeout: float | None = None,
         timeout: float = 60,
     ) -> None:
@@ -66,6 +68,8 @@ class AttachedCluster:
             cwd=cwd,
             threads=threads_per_engine,
             memory_limit=memory_limit,
+            gpus_per_engine=gpus_per_engine,
+            restart=restart,
         )
         self._connection: Connection | None = None
         self._started_here = False
@@ -235,8 +239,10 @@ class AttachedCluster:
         resources: Mapping[str, float] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        gpus_per_engine: int = 0,
         threads_per_engine: int | None = None,
         memory_limit: float | str | None = None,
+        restart: str = "always",
         timeout: float = 60,
     ) -> list[int]:
         """Start n more engines and wait until they answer; return their numbers.
@@ -262,6 +268,8 @@ class AttachedCluster:
             cwd=cwd,
             threads=threads_per_engine,
             memory_limit=memory_limit,
+            gpus_per_engine=gpus_per_engine,
+            restart=restart,
         )
         answer = await self.connection.ask(m.AddEngines(n, spec), m.Engines, timeout=30)
         await self._fleet.wait_ready(answer.numbers, timeout, self.logs)

@@ -9,33 +9,28 @@ from importlib import import_module
 from typing import Any, Self, TypeVar
 
 from nbcluster.client import current
-from nbcluster.client.aio import AsyncCluster, CommListener
+from nbcluster.client.aio import AsyncCluster
 from nbcluster.client.attached import Key
 from nbcluster.client.calling import DASK
 from nbcluster.client.calls import Calls
-from nbcluster.client.cells import CellRun, OutputTaker
 from nbcluster.client.executor import Executor
+from nbcluster.client.frontface import FrontFace
 from nbcluster.client.futures import Future
 from nbcluster.client.graph import Graph
 from nbcluster.client.lifecycle import END_PATIENCE
 from nbcluster.client.mapping import Map
-from nbcluster.client.needs import Needs
 from nbcluster.client.oneach import OnEach
 from nbcluster.client.portal import portal
 from nbcluster.client.records import Table
 from nbcluster.client.submitting import Submitter
 from nbcluster.client.syncviews import Namespace, View
-from nbcluster.client.watching import Listener
-from nbcluster.core.board import Board
-from nbcluster.drawing.picture import Picture
 from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
-from nbcluster.transport.frames import Buffer
 
 T = TypeVar("T")
 
 
-class Cluster:
+class Cluster(FrontFace):
     """A cluster: start one, or connect to the one of its name.
 
     In a notebook ``Cluster(n)`` is the notebook's own cluster, which outlives its kernel; in a script without a name
@@ -60,8 +55,10 @@ class Cluster:
         resources: Mapping[str, float] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        gpus_per_engine: int = 0,
         threads_per_engine: int | None = None,
         memory_limit: float | str | None = None,
+        restart: str = "always",
         idle_timeout: float | None = None,
         timeout: float = 60,
     ) -> None:
@@ -76,6 +73,8 @@ class Cluster:
             cwd=cwd,
             threads_per_engine=threads_per_engine,
             memory_limit=memory_limit,
+            gpus_per_engine=gpus_per_engine,
+            restart=restart,
             idle_timeout=idle_timeout,
             timeout=timeout,
         )
@@ -178,8 +177,10 @@ class Cluster:
         resources: Mapping[str, float] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        gpus_per_engine: int = 0,
         threads_per_engine: int | None = None,
         memory_limit: float | str | None = None,
+        restart: str = "always",
         timeout: float = 60,
     ) -> list[int]:
         """Start n more engines and wait until they answer; return their numbers."""
@@ -193,6 +194,8 @@ class Cluster:
             cwd=cwd,
             threads_per_engine=threads_per_engine,
             memory_limit=memory_limit,
+            gpus_per_engine=gpus_per_engine,
+            restart=restart,
             timeout=timeout,
         )
         return self._ask(work, f"{n} engines to start")
@@ -399,95 +402,9 @@ class Cluster:
 
     # -- cells --------------------------------------------------------------------------------
 
-    def send_cell(
-        self,
-        code: str,
-        targets: str = "",
-        *,
-        label: str = "",
-        allow_stdin: bool = False,
-        silent: bool = False,
-        timeout: float | None = None,
-        fail_fast: bool = False,
-        startup: bool = False,
-        want_value: bool = False,
-        push: Mapping[str, bytes] | None = None,
-        pull: Sequence[str] = (),
-        origin: m.Origin | None = None,
-        namespace: str = "",
-        live: bool = False,
-        priority: int = 0,
-        retries: int = 0,
-        resources: Mapping[str, float] | None = None,
-        needs: Needs | None = None,
-    ) -> CellRun:
-        """Send a cell; return when the controller has accepted it. See `AsyncCluster.send_cell`."""
-        work = self._twin.send_cell(
-            code,
-            targets,
-            label=label,
-            allow_stdin=allow_stdin,
-            silent=silent,
-            timeout=timeout,
-            fail_fast=fail_fast,
-            startup=startup,
-            want_value=want_value,
-            push=push,
-            pull=pull,
-            origin=origin,
-            namespace=namespace,
-            live=live,
-            priority=priority,
-            retries=retries,
-            resources=resources,
-            needs=needs,
-        )
-        return portal().call(work)
-
-    def ui(self) -> Picture:
-        """A picture of this client's work and of the engines, as they are now. See `AsyncCluster.ui`."""
-        return portal().call(self._twin.ui())
-
-    def watch(self, listener: Listener) -> None:
-        """Give each new Board of this client's work to a callback, on the I/O thread."""
-        portal().call(self._twin.watch(listener))
-
-    def unwatch(self, listener: Listener) -> Board:
-        """Give it no more; return the Board as it is now."""
-        return portal().call(self._twin.unwatch(listener))
-
-    def complete(
-        self, code: str, cursor_pos: int, targets: Key = "", timeout: float = 0.3, namespace: str = ""
-    ) -> dict[str, Any]:
-        """Ask an engine's kernel for completions; the content of its complete_reply, empty when it is late."""
-        return portal().call(self._twin.complete(code, cursor_pos, targets, timeout, namespace))
-
-    def inspect(
-        self,
-        code: str,
-        cursor_pos: int,
-        detail_level: int = 0,
-        targets: Key = "",
-        timeout: float = 0.3,
-        namespace: str = "",
-    ) -> dict[str, Any]:
-        """Ask an engine's kernel what a name is; the content of its inspect_reply, empty when it is late."""
-        return portal().call(self._twin.inspect(code, cursor_pos, detail_level, targets, timeout, namespace))
-
-    def on_comm(self, listener: CommListener, take_output: OutputTaker | None = None) -> None:
-        """Have comm messages given to a callback, on the I/O thread. See `AsyncCluster.on_comm`."""
-        self._twin.on_comm(listener, take_output)
-
-    def send_comm(
-        self,
-        engine: int,
-        msg_type: str,
-        content: dict[str, Any],
-        metadata: dict[str, Any] | None = None,
-        buffers: Sequence[Buffer] = (),
-    ) -> None:
-        """Send a comm message to an engine."""
-        portal().call(self._twin.send_comm(engine, msg_type, content, metadata, buffers))
+    def __reduce__(self) -> tuple[Callable[[str], Cluster], tuple[str]]:
+        """A cluster travels as its address: where it is unpickled it is that process's connection to it."""
+        return current.connect_to, (self._twin.calls.address[1],)
 
     def __repr__(self) -> str:
         return repr(self._twin).replace("AsyncCluster", "Cluster", 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from nbcluster.core import calls, cells, eligible, restarts, targets
+from nbcluster.core import calls, cells, eligible, gpus, restarts, targets
 from nbcluster.core.effects import StartEngine, StopEngine, TellEngines
 from nbcluster.core.inputs import Add, EngineDied, EngineReady, Remove, Restart, Scale
 from nbcluster.core.ledger import Ledger
@@ -73,12 +73,12 @@ def _worth(engine: Engine) -> tuple[int, int]:
 def _start_new(ledger: Ledger, n: int, spec: KernelSpecRef) -> tuple[EngineNumber, ...]:
     free = (EngineNumber(number) for number in count() if number not in ledger.engines)
     started = []
-    for _ in range(n):
+    for own in gpus.hand_out(max(0, n), spec, [engine.spec for engine in ledger.engines.values()]):
         number = next(free)
-        engine = Engine(number, ledger.next_incarnation(), spec)
+        engine = Engine(number, ledger.next_incarnation(), own)
         ledger.engines[number] = engine
         ledger.moved[number] = None
-        ledger.effects.append(StartEngine(number, engine.incarnation, spec))
+        ledger.effects.append(StartEngine(number, engine.incarnation, own))
         ledger.show(engine)
         started.append(number)
     return tuple(started)
@@ -173,6 +173,10 @@ def died(ledger: Ledger, fact: EngineDied) -> None:
 
 def _crashed(ledger: Ledger, engine: Engine, fact: EngineDied) -> None:
     _lose_running(ledger, engine, f"engine {engine.number} {_ended(fact.cause)}", blame=True)
+    if not engine.spec.restart:
+        again = f"`%cluster restart {engine.number}` starts it again"
+        _fail(ledger, engine, f"it {_ended(fact.cause)}, and restart='never' leaves it so; {again}")
+        return
     _note_loss(engine, f"restarted after it {_ended(fact.cause)}")
     engine.deaths = restarts.recent(engine.deaths, fact.at)
     if not restarts.is_too_many(engine.deaths):

@@ -22,6 +22,11 @@ class KernelSpecRef(Struct, frozen=True):
     """Bytes of memory that an engine may use, 0 for any; None: its share of the host's."""
     siblings: int = 1
     """Engines that share the host's memory when no limit is given."""
+    gpus: tuple[str, ...] = ()
+    """The GPUs of an engine, as CUDA names them; in an order to start engines those among which they are handed out."""
+    gpus_per_engine: int = 0
+    restart: bool = True
+    """Whether an engine that died is started again."""
 
 
 class EngineStatus(Struct, frozen=True):

@@ -17,6 +17,7 @@ from nbcluster import Cluster
 from nbcluster.client.portal import portal
 from nbcluster.errors import (
     EngineErrors,
+    EngineLost,
     NotSerializable,
     RemoteError,
     TaskCancelled,
@@ -383,11 +384,26 @@ def test_tags_name_engines() -> None:
             cluster["gpus"].execute("1")
 
 
-def test_engines_see_what_the_starter_sees(world: Any, tmp_path: Any) -> None:
-    with Cluster(1, name="sees", env={"MINE": "7"}, cwd=str(tmp_path), threads_per_engine=3) as cluster:
+def test_engines_see_what_the_starter_sees(
+    world: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    settings: dict[str, Any] = {"env": {"MINE": "7"}, "cwd": str(tmp_path), "threads_per_engine": 3}
+    with Cluster(2, name="sees", gpus_per_engine=1, restart="never", **settings) as cluster:
         code = "import os; (os.environ['MINE'], os.getcwd(), os.environ['OMP_NUM_THREADS'])"
         assert cluster[0].execute(code).value == ("7", str(tmp_path), "3")
         assert "JPY_PARENT_PID" not in cluster[0].execute("import os; dict(os.environ)").value
+        seen = cluster[:].execute("import os; os.environ['CUDA_VISIBLE_DEVICES']")
+        assert {number: result.value for number, result in seen.items()} == {0: "4", 1: "5"}
+        assert cluster.engines[0].resources == {"gpu": 1.0}
+        with pytest.raises(UsageError, match="need 1 GPUs, and 0 of 2 are free"):
+            cluster.add(1, gpus_per_engine=1)
+        with pytest.raises(EngineLost):
+            cluster[1].execute("import os; os.kill(os.getpid(), 9)", check=True)
+        wait_until(
+            lambda: cluster.status().engines[1].state == "failed", DEADLINE, "the engine to be left alone"
+        )
+        assert "restart='never'" in cluster.status().engines[1].note
 
 
 def test_logs_and_status_tell_of_an_engine(shared: Cluster) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nbcluster import Cluster, as_completed, current_cluster, gather, wait
+from nbcluster.client import current
 from nbcluster.errors import TaskCancelled, TaskTimeout, UsageError
 
 DEADLINE = 30.0
@@ -48,6 +49,12 @@ def count_down(n: int) -> int:
 
 def test_a_call_waits_for_its_own_on_the_only_engine(one: Cluster) -> None:
     assert one.submit(nested, 3).result(DEADLINE) == 3
+
+
+def test_a_function_that_names_its_cluster_has_it_on_the_engine(one: Cluster) -> None:
+    current.use(one)
+    assert one.submit(lambda: one.submit(pow, 2, 3).result()).result(DEADLINE) == 8
+    assert one.submit(current_cluster).result(DEADLINE) is one
 
 
 @pytest.mark.parametrize("how", ["result", "exception", "wait", "as_completed", "map"])

@@ -191,6 +191,17 @@ def test_the_sixth_death_in_a_minute_is_the_last(sim):
     assert sim.scheduler.engines[0].state is EngineState.STARTING
 
 
+def test_an_engine_that_may_not_restart_is_left_alone_until_somebody_asks(sim):
+    sim.step(Add(1, KernelSpecRef(restart=False)))
+    sim.ready(0).submit("a").submit("b").forget()
+    sim.lose(0).expect(TellDone, task="a.0", outcome=Lost).expect(TellDone, task="b.0", outcome=Lost)
+    sim.and_nothing_else()
+    assert states(sim) == {0: "failed"}
+    assert "it was killed by SIGKILL, and restart='never' leaves it so" in sim.scheduler.engines[0].note
+    sim.step(Restart((0,), REASON))
+    sim.expect(StartEngine, engine=0)
+
+
 def test_a_failed_engine_is_removed_at_once(sim):
     sim.step(Add(1, PYTHON))
     sim.lose(0).forget()
