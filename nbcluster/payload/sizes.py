@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from itertools import islice
 from math import isfinite
+from types import ModuleType
 from typing import Any
 
 from nbcluster.errors import UsageError
@@ -24,7 +25,7 @@ def approximate_size(value: Any, depth: int = _DEPTH) -> int:
             return len(value)
         case memoryview():
             return value.nbytes
-        case type():
+        case type() | ModuleType():  # goes by its name
             return 64
         case _:
             known = _told(value)
@@ -54,6 +55,8 @@ def huge(values: Mapping[str, Any], limit: int = HUGE) -> list[tuple[str, int]]:
 
 def readable(size: int) -> str:
     """Return a size as people read it."""
+    if size < 1 << 10:
+        return f"{size} bytes"
     if size < 1 << 20:
         return f"{size / 1024:.3g} KiB"
     if size < 1 << 30:

@@ -56,7 +56,7 @@ STATELESS = words(
     "numpy.random.SeedSequence numpy.random.PCG64 numpy.random.RandomState random.Random "
     "random.SystemRandom os.path.join os.path.exists os.path.basename os.path.dirname os.getpid "
     "os.cpu_count IPython.display.display math.sqrt threading.get_ident numpy.random.MT19937 "
-    "numpy.random.Philox"
+    "numpy.random.Philox nbcluster.report nbcluster.engine.reports.report"
 )
 """Imported functions that touch no state of their module, though it has one or their value is thrown away."""
 

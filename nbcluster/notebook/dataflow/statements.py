@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from nbcluster.notebook.dataflow.effects import CannotAnalyse, Effects, Link
 from nbcluster.notebook.dataflow.expressions import Reader
-from nbcluster.notebook.dataflow.families import ATOM
+from nbcluster.notebook.dataflow.families import ARRAY, ATOM
 from nbcluster.notebook.dataflow.scene import Scene, imported
 from nbcluster.notebook.dataflow.scopes import bound_in
 from nbcluster.notebook.dataflow.values import Share, Value, either, fresh, holding
@@ -142,6 +142,9 @@ class _Statements:
             if before.family is None:
                 reader.effects.unsettled |= before.share.roots
             reader.write(before, reason)
+            if before.family == ARRAY:  # its numbers become others; it holds nothing of what was added
+                reader.bind(target.id, before)
+                return
             family = before.family if before.family == added.family else None
             reader.bind(target.id, holding([before, added], family))
             return

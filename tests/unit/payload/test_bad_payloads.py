@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import threading
@@ -11,7 +12,7 @@ import pytest
 
 from nbcluster.errors import NotSerializable, UsageError
 from nbcluster.payload.functions import FunctionDumper, FunctionLoader
-from nbcluster.payload.sizes import approximate_size, huge
+from nbcluster.payload.sizes import approximate_size, huge, readable
 from nbcluster.payload.values import ArgumentDumper, Ref, dump_value, load_args, load_value
 from nbcluster.payload.versions import check_python
 
@@ -261,6 +262,11 @@ def test_a_size_that_raises_is_unknown() -> None:
             raise RuntimeError
 
     assert approximate_size(Odd()) < 100
+
+
+def test_a_module_goes_by_its_name() -> None:
+    assert approximate_size(json) == 64
+    assert readable(approximate_size(json)) == "64 bytes"
 
 
 def test_minor_versions_must_be_equal() -> None:

@@ -57,6 +57,16 @@ CELLS = [
     ),
     ("augmented number", "a = 1\na += 1\nb = a", "0>1:a 1>2:a"),
     ("augmented list is in place", "a = [1]\nb = a\na += [2]\nc = b", "0>1:a 0>2:a 2>3:b | 1+2"),
+    (
+        "an augmented array holds nothing of what is added",
+        "import numpy as np\na = f()\nb = np.zeros(3)\nb += a\nb += a\nc = a\nd = b",
+        "1>3:a 1>4:a 1>5:a 2>3:b 3>4:b 4>6:b",
+    ),
+    (
+        "a report changes nothing and has no order",
+        "from nbcluster import report\na = f()\nreport(0.5, loss=a)\nb = g(a)\nreport(0.7)",
+        "1>2:a 1>3:a",
+    ),
     ("augmented item", "a = [1]\nb = a\na[0] += 2\nc = b", "0>1:a 0>2:a 2>3:b | 1+2"),
     ("augmented attribute", "a = f()\nb = a\na.x += 2\nc = b", "0>1:a 0>2:a 2>3:b | 1+2"),
     ("augmented unknown", "a = f()\na += 1\nb = a", "0>1:a 1>2:a"),
