@@ -7,6 +7,7 @@ from html import escape
 from nbcluster.core.board import Board
 from nbcluster.drawing import parts, words
 from nbcluster.drawing.graph import GraphShown, graph
+from nbcluster.drawing.plain import plain
 from nbcluster.drawing.stream import stream
 from nbcluster.drawing.style import CSS
 from nbcluster.drawing.words import Wait
@@ -80,7 +81,8 @@ class Picture:
         return (
             f'<style>{CSS}</style><div class="nbc" role="group" aria-label="{escape(self.text().splitlines()[0])}">'
             f"{drawn['head']}{drawn['bars']}{drawn['engines'] if self._is_now else ''}{drawn['curves']}"
-            f"{tasks}{note}{drawn['graph']}{drawn['errors']}</div>"
+            f"{tasks}{note}{drawn['graph']}{drawn['errors']}"
+            f"{plain(self._bars, self._names, self.board.strips, self.board.scope, self.text())}</div>"
         )
 
     def text(self) -> str:

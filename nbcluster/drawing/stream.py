@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from nbcluster.drawing import words
@@ -20,16 +20,31 @@ GAP = 0.5
 """Between neighbours, so that they are told apart."""
 
 
-def stream(strips: Mapping[EngineNumber, Sequence[Strip]], scope: Scope) -> str:
+Strips = Mapping[EngineNumber, Sequence[Strip]]
+
+
+def stream(strips: Strips, scope: Scope) -> str:
     """The picture, with a legend and a sentence that says what was summarised; "" when there is nothing to draw."""
-    lanes = [(engine, row) for engine, row in sorted(strips.items()) if row]
+    lanes = _lanes(strips)
+    if not lanes:
+        return ""
+    colours = colours_of(strips)
+    return (
+        f'{drawing(strips, scope)}<p class="nbc-legend">{_legend(colours)}</p>'
+        f'<p class="nbc-dim nbc-note">{escape(_said(lanes, scope))}</p>'
+    )
+
+
+def drawing(strips: Strips, scope: Scope) -> str:
+    """The picture alone, as SVG."""
+    lanes = _lanes(strips)
     if not lanes:
         return ""
     first = min(row[0].start for _, row in lanes)
     last = max(strip.end for _, row in lanes for strip in row)
-    colours = _colours(strip for _, row in lanes for strip in row)
+    colours = colours_of(strips)
     scale = (WIDTH - LEFT) / max(1e-6, last - first)
-    drawing = "".join(
+    rows = "".join(
         f'<text x="0" y="{at * ROW + 12}">{engine}</text>'
         f'<path d="M{LEFT} {at * ROW + ROW - 1.5}H{WIDTH}" stroke="currentColor" stroke-opacity=".2"/>'
         f"{_row(row, at * ROW, first, scale, colours)}"
@@ -39,20 +54,30 @@ def stream(strips: Mapping[EngineNumber, Sequence[Strip]], scope: Scope) -> str:
     of = words.counted(len(lanes), "engine")
     told = escape(f"task stream of {of} over {words.duration(last - first)}: {_said(lanes, scope)}")
     return (
-        f'<svg role="img" aria-label="{told}" viewBox="0 0 {WIDTH} {height + 16}" width="{WIDTH}">{drawing}'
+        f'<svg role="img" aria-label="{told}" viewBox="0 0 {WIDTH} {height + 16}" width="{WIDTH}" '
+        f'height="{height + 16}">{rows}'
         f'<text x="{LEFT}" y="{height + 13}">0 s</text>'
         f'<text x="{WIDTH}" y="{height + 13}" text-anchor="end">{words.duration(last - first)}</text></svg>'
-        f'<p class="nbc-legend">{_legend(colours)}</p><p class="nbc-dim nbc-note">{escape(_said(lanes, scope))}</p>'
     )
 
 
-def _colours(strips: Iterable[Strip]) -> dict[str, int]:
+def _lanes(strips: Strips) -> list[tuple[EngineNumber, Sequence[Strip]]]:
+    return [(engine, row) for engine, row in sorted(strips.items()) if row]
+
+
+def colours_of(strips: Strips) -> dict[str, int]:
     """A colour for each label, the commonest first; those beyond the last colour share it."""
     seconds: dict[str, float] = {}
-    for strip in strips:
-        seconds[strip.label] = seconds.get(strip.label, 0.0) + strip.busy
+    for _, row in _lanes(strips):
+        for strip in row:
+            seconds[strip.label] = seconds.get(strip.label, 0.0) + strip.busy
     ranked = sorted(seconds, key=lambda label: -seconds[label])
     return {label: min(number, len(LABELS) - 1) for number, label in enumerate(ranked)}
+
+
+def height_of(strips: Strips) -> int:
+    """How high the drawing is."""
+    return (len(_lanes(strips)) + 1) * ROW if _lanes(strips) else 0
 
 
 def _row(row: Sequence[Strip], top: float, first: float, scale: float, colours: Mapping[str, int]) -> str:

@@ -50,6 +50,14 @@ class Executed:
             if output.output_type == "error"
         ]
 
+    def pages(self, cell: str) -> list[str]:
+        """Return each HTML that a cell shows."""
+        return [
+            output.data["text/html"]
+            for output in self.cells[cell].outputs
+            if "text/html" in output.get("data", {})
+        ]
+
     def pictures(self, cell: str) -> list[str]:
         """Return the pictures that a cell shows, in base64."""
         return [
@@ -65,10 +73,10 @@ def plain(text: str) -> str:
 
 
 @pytest.fixture
-def execute(tmp_path: Path) -> Callable[[str], Executed]:
+def execute(tmp_path: Path) -> Callable[..., Executed]:
     """Run the notebook of that name, which must succeed."""
 
-    def run(name: str) -> Executed:
+    def run(name: str, progress: str = "off") -> Executed:
         out = tmp_path / "out.ipynb"
         command = [sys.executable, "-m", "nbcluster", "run", str(NOTEBOOKS / f"{name}.ipynb")]
         result = subprocess.run(
@@ -79,7 +87,7 @@ def execute(tmp_path: Path) -> Callable[[str], Executed]:
             stdin=subprocess.DEVNULL,
             cwd=tmp_path,
             # How long a cell takes, and so whether it shows how far it is, is not for these tests to know.
-            env={**os.environ, "NBCLUSTER_PROGRESS": "off"},
+            env={**os.environ, "NBCLUSTER_PROGRESS": progress},
         )
         assert result.returncode == 0, result.stdout + result.stderr
         return Executed({cell.id: cell for cell in nbformat.read(out, as_version=4).cells}, result.stdout)

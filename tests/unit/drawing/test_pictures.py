@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -69,17 +70,42 @@ def test_what_users_name_and_say_is_escaped_wherever_it_stands(live: bool) -> No
     html = "".join(picture.parts().values()) if live else picture.html()
     read = Reader(html)
     assert read.open == [], "every element is closed"
-    assert {tag for tag, _ in read.tags} & {"img", "script", "iframe", "object", "link"} == set()
-    for _, attributes in read.tags:
-        assert not [name for name in attributes if name.startswith("on") or name in ("src", "href")]
+    assert {tag for tag, _ in read.tags} & {"script", "iframe", "object", "link"} == set()
+    for tag, attributes in read.tags:
+        assert not [name for name in attributes if name.startswith("on") or name == "href"]
+        assert tag == "img" or "src" not in attributes
     assert html.count("</style>") == (0 if live else 1)
     text = "".join(read.texts)
     assert text.count("<img src=x onerror=") >= 5, "it is shown as it is"
 
 
+def image_in(html: str) -> ElementTree.Element:
+    [image] = [attributes for tag, attributes in Reader(html).tags if tag == "img"]
+    kind, _, encoded = (image["src"] or "").partition(",")
+    assert kind == "data:image/svg+xml;base64"
+    return ElementTree.fromstring(b64decode(encoded))
+
+
 def test_a_picture_needs_neither_script_nor_network() -> None:
     html = Picture(board(*EVERYTHING), Wait("gather", 3, 10)).html()
-    assert not re.search(r"<script|@import|url\(|href|src=", html.replace("src=x", ""))
+    image = image_in(html)
+    assert not re.search(
+        r"<script|@import|url\(|href|src=", html.replace("src=x", "").replace('src="data:', "")
+    )
+    drawn = ElementTree.tostring(image, encoding="unicode")
+    assert not re.search(r"<script|@import|url\(|href|src=", drawn.replace("src=x", ""))
+
+
+def test_where_styles_are_taken_out_an_image_says_the_same() -> None:
+    html = Picture(board(*EVERYTHING), Wait("gather", 3, 10)).html()
+    image = image_in(html)
+    texts = ["".join(each.itertext()) for each in image.findall(".//{*}text")]
+    assert "3 of 10 done, 1 failed, 1 lost, 1 cancelled, 2 running, 2 waiting" in texts
+    assert any(text.startswith("<img src=x onerror=") for text in texts)
+    fills = [each.get("fill") for each in image.findall(".//{*}rect")]
+    assert {"#0072B2", "#D55E00", "#7F7F7F", "#56B4E9"} <= set(fills)
+    assert [each.get("class") for each in image.findall(".//{*}path") if each.get("class")] == ["nbc-c0"]
+    assert ".nbc .nbc-plain{display:none}" in html, "where they are kept it is not seen"
 
 
 def test_whatever_a_colour_says_is_said_in_words_too() -> None:
