@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 def main() -> int:
     """Run the test that takes them; copy what it has taken."""
-    test = ROOT / "tests/browser/test_readme_pictures.py"
+    test = ROOT / "tests/browser/readme_pictures.py"
     code = subprocess.run([sys.executable, "-m", "pytest", str(test)], cwd=ROOT, check=False).returncode
     if code == 0:
         kept = ROOT / "docs/images"

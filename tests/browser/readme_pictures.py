@@ -1,4 +1,4 @@
-"""The pictures of the README, taken anew; `python docs/pictures.py` keeps them."""
+"""The pictures of the README, taken anew by `python docs/pictures.py`: a test by hand, since it shows nothing new."""
 
 from __future__ import annotations
 
