@@ -30,8 +30,7 @@ def test_the_progress_notebook(execute: Callable[..., Any]) -> None:
     assert "16 elements" in picture, "the lists were fanned out"
     assert float(run.shown("graph")[0]) == pytest.approx(3.4088, abs=0.0005)
 
-    console, _ = run.pages("console")
-    assert console.count("<img") == 1, "what is the same on all engines is shown once"
+    console = next(page for page in run.pages("console") if "nbc-console" in page.partition("</style>")[2])
     assert "392 cars" in console
     assert run.value("ui")[0].startswith("map descend")
     assert [line.split()[:3] for line in run.shown("names") if line.startswith("mpg")] == [
