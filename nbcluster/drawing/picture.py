@@ -8,7 +8,7 @@ from nbcluster.core.board import Board
 from nbcluster.drawing import parts, words
 from nbcluster.drawing.graph import GraphShown, graph
 from nbcluster.drawing.plain import plain
-from nbcluster.drawing.stream import stream
+from nbcluster.drawing.stream import drawing, stream
 from nbcluster.drawing.style import CSS
 from nbcluster.drawing.words import Wait
 from nbcluster.protocol.feed import Bar
@@ -75,14 +75,15 @@ class Picture:
         drawn = self.parts()
         before = sum(bar.ended for bar in self._bars) - self.board.scope.drawn
         note = ""
-        tasks = stream(self.board.strips, self.board.scope)
+        svg = drawing(self.board.strips, self.board.scope)
+        tasks = stream(svg, self.board.strips, self.board.scope)
         if tasks and before > 0:
             note = f'<p class="nbc-dim nbc-note">{words.counted(before, "task")} ended before that, or never ran</p>'
         return (
             f'<style>{CSS}</style><div class="nbc" role="group" aria-label="{escape(self.text().splitlines()[0])}">'
             f"{drawn['head']}{drawn['bars']}{drawn['engines'] if self._is_now else ''}{drawn['curves']}"
             f"{tasks}{note}{drawn['graph']}{drawn['errors']}"
-            f"{plain(self._bars, self._names, self.board.strips, self.board.scope, self.text())}</div>"
+            f"{plain(self._bars, self._names, svg, self.board.strips, self.text())}</div>"
         )
 
     def text(self) -> str:

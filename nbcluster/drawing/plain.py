@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from nbcluster.drawing import parts, words
-from nbcluster.drawing.stream import WIDTH, Strips, colours_of, drawing, height_of
+from nbcluster.drawing.stream import WIDTH, Strips, colours_of, height_of
 from nbcluster.drawing.style import LABELS
-from nbcluster.protocol.feed import Bar, Scope
+from nbcluster.protocol.feed import Bar
 
 ROW = 20
 NAME = 260
@@ -33,7 +33,7 @@ STYLE = "text{font:12px system-ui,sans-serif;fill:#222}svg{color:#222}" + "".joi
 )
 
 
-def plain(bars: Sequence[Bar], names: Mapping[str, str], strips: Strips, scope: Scope, text: str) -> str:
+def plain(bars: Sequence[Bar], names: Mapping[str, str], svg: str, strips: Strips, text: str) -> str:
     """Return the image, which styles hide.
 
     Parameters
@@ -41,8 +41,8 @@ def plain(bars: Sequence[Bar], names: Mapping[str, str], strips: Strips, scope: 
     bars : sequence of Bar
     names : mapping of str to str
         What is shown in place of some labels.
-    strips, scope
-        The task stream.
+    svg, strips
+        The drawing of the task stream, and what it draws.
     text : str
         What the image says, for who does not see it.
     """
@@ -53,7 +53,7 @@ def plain(bars: Sequence[Bar], names: Mapping[str, str], strips: Strips, scope: 
         for at, bar in enumerate(drawn)
     )
     below = ROW * len(drawn) + MARGIN
-    stream = drawing(strips, scope).replace("<svg ", f'<svg y="{below}" ', 1)
+    stream = svg.replace("<svg ", f'<svg y="{below}" ', 1)
     if len(stream.encode()) > LARGEST:
         return ""  # the file would grow by more than the picture is worth
     height = below + height_of(strips)

@@ -23,20 +23,20 @@ GAP = 0.5
 Strips = Mapping[EngineNumber, Sequence[Strip]]
 
 
-def stream(strips: Strips, scope: Scope) -> str:
-    """The picture, with a legend and a sentence that says what was summarised; "" when there is nothing to draw."""
+def stream(svg: str, strips: Strips, scope: Scope) -> str:
+    """A drawing with a legend and a sentence that says what was summarised; "" when there is nothing to draw."""
     lanes = _lanes(strips)
     if not lanes:
         return ""
     colours = colours_of(strips)
     return (
-        f'{drawing(strips, scope)}<p class="nbc-legend">{_legend(colours)}</p>'
+        f'{svg}<p class="nbc-legend">{_legend(colours)}</p>'
         f'<p class="nbc-dim nbc-note">{escape(_said(lanes, scope))}</p>'
     )
 
 
 def drawing(strips: Strips, scope: Scope) -> str:
-    """The picture alone, as SVG."""
+    """The picture alone, as SVG; "" when there is nothing to draw."""
     lanes = _lanes(strips)
     if not lanes:
         return ""
