@@ -11,6 +11,7 @@ from nbcluster.errors import ControllerLost, NBClusterError, UsageError
 from nbcluster.notebook.audience import Audience
 from nbcluster.notebook.panelorders import See, read_order
 from nbcluster.notebook.panelpage import PanelPage, is_page
+from nbcluster.notebook.shownas import ShownAs
 
 if TYPE_CHECKING:
     from nbcluster.client.records import Described
@@ -93,18 +94,16 @@ class NamePanels:
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
-        self._formatter = shell.display_formatter.ipython_display_formatter
+        self._as = ShownAs(shell, TABLE_TYPES, self.show)
         self._open: list[tuple[NamesDesk, PanelPage]] = []
 
     def install(self) -> None:
-        """Show tables of names in this way from now on. By name: nothing is imported for it."""
-        for kind in TABLE_TYPES:
-            self._formatter.for_type_by_name(*kind, self.show)
+        """Show tables of names in this way from now on."""
+        self._as.install()
 
     def uninstall(self) -> None:
         """Show them as anything else is shown, and ask no more."""
-        for kind in TABLE_TYPES:
-            self._formatter.pop(".".join(kind), None)
+        self._as.uninstall()
         for desk, page in self._open:
             portal().call(desk.close(), timeout=5)
             page.close()

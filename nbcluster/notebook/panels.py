@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from nbcluster.notebook.shownas import ShownAs
+
 if TYPE_CHECKING:
     from nbcluster.client.cluster import Cluster
     from nbcluster.notebook.launcher import Launcher
@@ -23,17 +25,17 @@ class Panels:
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
-        self._formatter = shell.display_formatter.ipython_display_formatter
+        self._as = ShownAs(shell, (CLUSTER_TYPE,), self.show)
         self._of_clusters: WeakKeyDictionary[Cluster, Launcher] = WeakKeyDictionary()
         self._free: Launcher | None = None
 
     def install(self) -> None:
-        """Show clusters in this way from now on. By name: nothing is imported for it."""
-        self._formatter.for_type_by_name(*CLUSTER_TYPE, self.show)
+        """Show clusters in this way from now on."""
+        self._as.install()
 
     def uninstall(self) -> None:
         """Show them as anything else is shown, and no launcher any more."""
-        self._formatter.pop(".".join(CLUSTER_TYPE), None)
+        self._as.uninstall()
         for launcher in [*self._of_clusters.values(), *([self._free] if self._free else [])]:
             launcher.close()
         self._of_clusters.clear()

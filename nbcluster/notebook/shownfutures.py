@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from nbcluster.notebook.operations import Show
 from nbcluster.notebook.publishers import send_show
+from nbcluster.notebook.shownas import ShownAs
 
 STYLE = "padding-left: 8px; font-size: var(--jp-code-font-size, inherit)"
 """As JupyterLab sets plain text."""
@@ -29,17 +30,17 @@ class ShownFutures:
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
-        self._formatter = shell.display_formatter.ipython_display_formatter
+        self._as = ShownAs(shell, (SHOWN_TYPE,), self.show)
         self._lock = threading.Lock()
         self._shown: WeakKeyDictionary[Future[Any], dict[str, str]] = WeakKeyDictionary()
 
     def install(self) -> None:
-        """Show Futures in this way from now on. By name: nothing is imported for it."""
-        self._formatter.for_type_by_name(*SHOWN_TYPE, self.show)
+        """Show Futures in this way from now on."""
+        self._as.install()
 
     def uninstall(self) -> None:
         """Show them as anything else is shown."""
-        self._formatter.pop(".".join(SHOWN_TYPE), None)
+        self._as.uninstall()
 
     def show(self, future: Future[Any]) -> None:
         """Display a Future in the running cell."""
