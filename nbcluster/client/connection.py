@@ -47,6 +47,9 @@ ACKNOWLEDGE_EVERY = 16 << 20
 DISCONNECT_PATIENCE = 3.0
 """Seconds that a broken connection has to come back."""
 
+DYING_SLOWLY = 1.0
+"""Seconds more that a process on a busy host has to end after its connection, before it is said to live without it."""
+
 
 def not_wanted(answer: Answered | NBClusterError) -> None:
     """Nobody waits for this answer."""
@@ -279,20 +282,24 @@ class Connection:
 
     async def _check(self) -> None:
         """The connection broke: either the controller is gone, or, over tcp, it comes back by itself."""
-        until = asyncio.get_running_loop().time() + DYING
-        while not self.file.is_stale() and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(0.005)
-        if self.file.is_stale():
-            self._lose(self._gone("ended"))
-            return
         try:
+            if await self._ends_within(DYING):
+                self._lose(self._gone("ended"))
+                return
             if not self._wire.send(m.Beat(self._received), msg_id=self._wire.new_id()):
                 raise TimeoutError
             await self.ask(m.Beat(self._received), m.Done, timeout=DISCONNECT_PATIENCE)
         except (TimeoutError, NBClusterError):
-            self._lose(self._gone("closed the connection"))
+            ended = await self._ends_within(DYING_SLOWLY)
+            self._lose(self._gone("ended" if ended else "closed the connection"))
         finally:
             self._checking = None
+
+    async def _ends_within(self, seconds: float) -> bool:
+        until = asyncio.get_running_loop().time() + seconds
+        while not self.file.is_stale() and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.005)
+        return self.file.is_stale()
 
     def _gone(self, how: str) -> ControllerLost:
         return ControllerLost(

@@ -28,6 +28,7 @@ from nbcluster.errors import (
 )
 from nbcluster.protocol import messages as m
 from nbcluster.testing.waiting import wait_until
+from nbcluster.transport import rendezvous
 
 DEADLINE = 20.0
 FOREVER = "print('began', flush=True)\nimport time\nwhile True: time.sleep(.01)"
@@ -307,9 +308,18 @@ def test_when_controller_or_supervisor_is_killed_every_wait_ends_and_nothing_is_
         cluster.status()
 
 
-def test_a_cell_stuck_in_c_does_not_outlive_a_killed_controller(world: Any) -> None:
+@pytest.mark.parametrize("slowly", [False, True], ids=["at once", "slowly"])
+def test_a_cell_stuck_in_c_does_not_outlive_a_killed_controller(
+    world: Any, slowly: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cluster = Cluster(1, name="stuck")
     future = stuck(cluster, 0)
+    if slowly:  # a busy host takes its time between the end of the connection and that of the process
+        seen_until = time.monotonic() + 4 * rendezvous.DYING
+        is_alive = rendezvous.is_alive
+        monkeypatch.setattr(
+            rendezvous, "is_alive", lambda pid: is_alive(pid) or time.monotonic() < seen_until
+        )
     os.kill(cluster.status().pid, signal.SIGKILL)
     with pytest.raises(
         ControllerLost, match=r"'stuck' .* ended; its engines end with it. Start the cluster again"
