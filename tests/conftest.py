@@ -1,4 +1,5 @@
-"""What all tests share: hypothesis profiles, and a world for tests with processes that must end empty."""
+"""What all tests share: hypothesis profiles, and for tests with processes a world that must end empty and, in CI, a
+second try."""
 
 from __future__ import annotations
 
@@ -44,12 +45,51 @@ LEFTOVER_GRACE = 5.0
 """Seconds that processes and files of a test may need to go after its last line."""
 
 
-def pytest_report_header() -> list[str]:
-    """Say what is not collected, and why."""
-    profile = f"hypothesis profile: {os.environ.get('HYPOTHESIS_PROFILE', 'ci')}"
-    if HAS_BROWSER:
-        return [profile]
-    return [profile, "tests/browser: not collected, the extra `browser` is not installed"]
+SECOND_TRIES = 3
+"""Tests of one run that may be run once more; the next that fails has failed."""
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what is not collected and why, and whether a test may be run once more."""
+    told = [f"hypothesis profile: {os.environ.get('HYPOTHESIS_PROFILE', 'ci')}"]
+    if not HAS_BROWSER:
+        told.append("tests/browser: not collected, the extra `browser` is not installed")
+    if gives_second_tries(config):
+        told.append(f"CI is set: up to {SECOND_TRIES} tests with processes are run once more when they fail")
+    return told
+
+
+def gives_second_tries(config: pytest.Config) -> bool:
+    """Return whether a test that starts processes is run once more when it fails: in CI alone."""
+    asked = os.environ.get("CI", "").lower() not in ("", "0", "false")
+    return asked and config.pluginmanager.hasplugin("rerunfailures") and not config.option.usepdb
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what may be run once more."""
+    if not gives_second_tries(config):
+        return
+    config.option.max_suite_reruns = SECOND_TRIES
+    for item in items:
+        if needs_a_world(item):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name each test that was run once more, and show what had failed: that is a fault to be looked into."""
+    first_tries: list[pytest.TestReport] = terminalreporter.getreports("rerun")
+    if not first_tries:
+        return
+    tests = list(dict.fromkeys(report.nodeid for report in first_tries))
+    terminalreporter.section(f"{len(tests)} tests were run once more: each is a fault to be looked into")
+    for report in first_tries:
+        terminalreporter.section(f"first try ({report.when}): {report.nodeid}", sep="_")
+        terminalreporter.line(report.longreprtext)
+        for name, content in report.sections:
+            terminalreporter.section(name, sep="-")
+            terminalreporter.line(content)
+    for nodeid in tests:
+        terminalreporter.line(f"RUN ONCE MORE {nodeid}")
 
 
 @dataclass(frozen=True)
@@ -112,7 +152,7 @@ class World:
         return "\n".join(processes + files)
 
 
-def needs_a_world(item: pytest.FixtureRequest) -> bool:
+def needs_a_world(item: pytest.FixtureRequest | pytest.Item) -> bool:
     """Return whether this test starts processes: those in tests/integration, browser and notebooks do."""
     return not {"integration", "browser", "notebooks"}.isdisjoint(item.path.relative_to(HERE).parts)
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
-
-import pytest
 
 from nbcluster.testing.leftovers import find_processes
 from nbcluster.testing.waiting import wait_until
 
 pytest_plugins = ["pytester"]
 
-HERE = Path(__file__).parent
 SLEEPER = "import time; time.sleep(60)"
 
 LEAVES_A_FORK = """
@@ -49,22 +45,6 @@ def test_it(world):
         child.communicate(b"go\\n", timeout=20)
     (world.runtime / "lock").unlink()
 """
-
-
-@pytest.fixture
-def run_inner(pytester: pytest.Pytester):
-    """Run one test under the project's own conftest, in a process of its own."""
-
-    def run(source: str) -> pytest.RunResult:
-        conftest = (
-            (HERE.parent / "conftest.py").read_text().replace("LEFTOVER_GRACE = 5.0", "LEFTOVER_GRACE = 0.2")
-        )
-        pytester.makeconftest(conftest)
-        directory = pytester.mkdir("integration")
-        (directory / "test_inner.py").write_text(source)
-        return pytester.runpytest_subprocess("integration", "-p", "no:cacheprovider")
-
-    return run
 
 
 def test_a_forked_process_is_found_and_named(run_inner) -> None:
