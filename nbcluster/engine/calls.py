@@ -55,6 +55,8 @@ def start(kernel: Any) -> Agent | None:
     sharing = Sharing.from_environment(incarnation, complain)
     shared_memory.install(sharing)
     keeper = Keeper.from_environment(incarnation, store, sharing, complain)
+    shipping = Shipping.from_environment(store, sharing, complain)
+    keeper.on_want = shipping.relieve
     queue = CallQueue(shell.interrupts.begin_call, store.get, sharing.hold)
     functions = Functions(loader)
     answers = Answers(
@@ -68,7 +70,7 @@ def start(kernel: Any) -> Agent | None:
         queue,
         store,
         sharing,
-        Shipping.from_environment(store, sharing, complain),
+        shipping,
         keeper,
         shell.interrupts,
         functions.learn,

@@ -96,6 +96,8 @@ class Keeper:
         self._told: dict[str, float] = {}
         self.on_relief: Callable[[], None] = lambda: None
         """Called on another thread when values have gone to disk."""
+        self.on_want: Callable[[], None] = lambda: None
+        """Called on any thread when memory is wanted: what is kept though no value is in it is to go."""
 
     @classmethod
     def from_environment(
@@ -189,7 +191,7 @@ class Keeper:
         """Measure, have values go to disk if they should, and return how it stands."""
         use = self.measure()
         if not pressure.may_begin(use, self.limits):
-            self._sharing.relieve()  # for want of what nobody uses no call should wait
+            self._drop_spares()  # for want of what nobody uses no call should wait
             use = self.measure()
         relief = pressure.wants_relief(use, self.limits)
         if relief:
@@ -226,7 +228,7 @@ class Keeper:
         with self._relieving:
             moved = 0
             while pressure.wants_relief(self.measure(), self.limits):
-                self._sharing.relieve()
+                self._drop_spares()
                 values = self._store.in_memory()
                 some = [self._move(task) for task in pressure.to_spill(self.measure(), self.limits, values)]
                 moved += sum(some)
@@ -235,6 +237,10 @@ class Keeper:
             if moved:
                 _give_back()
             return moved
+
+    def _drop_spares(self) -> None:
+        self._sharing.relieve()
+        self.on_want()
 
     def _move(self, task: str) -> bool:
         kept = self._store.peek(task)

@@ -50,8 +50,8 @@ class Work(Protocol):
     def start(self, waiting: Waiting) -> Any:
         """Make the arguments and call the function; return its value, or a coroutine that will."""
 
-    def pack(self, waiting: Waiting, value: Any) -> tuple[CallOutcome, bytes | None]:
-        """Pickle the value; return the outcome, and the bytes that ride home with it."""
+    def pack(self, waiting: Waiting, held: list[Any]) -> tuple[CallOutcome, bytes | None]:
+        """Take the value out of a list that alone holds it, and pickle it; return the outcome and what rides home."""
 
     def put_aside(self) -> Any:
         """Let another call be started on top of the one that was; return what `take_up` needs."""
@@ -198,7 +198,8 @@ class Runner:
                 if isinstance(value, CoroutineType):
                     self._exposed = False
                     return value
-                packed = work.pack(waiting, value)
+                held, value = [value], None
+                packed = work.pack(waiting, held)
                 self._exposed = False
             except BaseException as error:
                 self._exposed = False
@@ -256,8 +257,7 @@ class Runner:
                     self._exposed = True
                     if self._interrupts.take_pending():
                         raise KeyboardInterrupt
-                    value = await coroutine
-                    packed = self._work.pack(waiting, value)
+                    packed = self._work.pack(waiting, [await coroutine])
                     self._exposed = False
                 except BaseException as error:
                     self._exposed = False
@@ -302,8 +302,7 @@ class Runner:
                 self._exposed = True
                 if self._interrupts.take_pending():
                     raise KeyboardInterrupt
-                value = loop.run_until_complete(coroutine)
-                packed = self._work.pack(waiting, value)
+                packed = self._work.pack(waiting, [loop.run_until_complete(coroutine)])
                 self._exposed = False
             except BaseException as error:
                 self._exposed = False

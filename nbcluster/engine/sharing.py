@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
+from nbcluster.engine import alone
 from nbcluster.engine.store import Buffer, Kept, Where
 from nbcluster.errors import NBClusterError, ValueReleased
 from nbcluster.payload.envelopes import reference_in
@@ -72,13 +73,13 @@ class Sharing:
         return self._directory is not None
 
     def keep(self, dumped: Dumped) -> Kept:
-        """Return what is kept of a value: in shared memory where it is large, else a copy of its buffers."""
+        """Return what is kept of a value: in shared memory where it is large, else buffers that nobody changes."""
         if self._pool is not None:
             shared = self._pool.share(dumped.payload, [buffer.raw() for buffer in dumped.buffers])
             if shared is not None:
                 envelope, lease = shared
                 return Kept(envelope, lease=lease, shared=lease.nbytes, where=self._where(Where.SEGMENT))
-        return Kept(dumped.payload, tuple(bytes(buffer.raw()) for buffer in dumped.buffers))
+        return Kept(dumped.payload, tuple(map(alone.kept, dumped.buffers)))
 
     def adopt(self, payload: bytes) -> Kept:
         """Return what is kept of a value that a client has pickled: in its segment, which is held.

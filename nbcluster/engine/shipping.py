@@ -82,6 +82,10 @@ class Shipping:
 
         self._fetcher.fetch(offer, is_wanted, came)
 
+    def relieve(self) -> None:
+        """Let go of memory that is kept for what comes next."""
+        self._fetcher.relieve()
+
     def close(self) -> None:
         """Listen no more, and give up what is under way."""
         self._fetcher.close()

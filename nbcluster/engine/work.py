@@ -137,12 +137,14 @@ class CallWork:
             values[input.task] = load_value(payload, buffers, names, loader, what)
         return values
 
-    def pack(self, waiting: Waiting, value: Any) -> tuple[CallOutcome, bytes | None]:
+    def pack(self, waiting: Waiting, held: list[Any]) -> tuple[CallOutcome, bytes | None]:
         """Pickle the value; return the outcome, and what rides home with it: the bytes, or where they are shared."""
+        value = held.pop()
         if type(value) is Pickled:
             kept = self._keeper.adopt(waiting.order.task, value.payload)
             return Returned(kept.nbytes, home=False), self._sharing.told(kept)
         dumped = dump_value(value)
+        value = None  # its buffers are all that is left of it, unless somebody else has it too
         payload = dumped.payload
         goes_home = not dumped.buffers and len(payload) <= HOME_LIMIT and not waiting.options.keep
         if goes_home and len(payload) <= KEPT_BY_CONTROLLER:

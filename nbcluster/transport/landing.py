@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 
 from nbcluster.errors import NBClusterError
 from nbcluster.payload.sizes import readable
 from nbcluster.protocol.offers import CHUNK
 from nbcluster.transport.frames import Buffer
+from nbcluster.transport.spaces import Spaces
 
 LARGE = 1 << 20
 """Bytes of a part that gets pages of its own."""
@@ -41,6 +40,8 @@ class Landing:
     ----------
     sizes : sequence of int
         Bytes of the pickle and of each buffer.
+    spaces : Spaces, optional
+        Gives the memory of large parts.
 
     Raises
     ------
@@ -48,10 +49,11 @@ class Landing:
         When there is not so much memory.
     """
 
-    def __init__(self, sizes: Sequence[int]) -> None:
+    def __init__(self, sizes: Sequence[int], spaces: Spaces | None = None) -> None:
         self._total = sum(sizes)
+        take = (spaces or Spaces()).take
         try:
-            self._parts = [_space_of(size) for size in sizes]
+            self._parts = [_space_of(size, take) for size in sizes]
         except (MemoryError, OSError, ValueError, OverflowError) as error:
             raise NBClusterError(
                 f"there is no memory here for a value of {readable(self._total)}: {error}; have a call on its engine "
@@ -110,11 +112,5 @@ class Landing:
         return bytes(payload), buffers
 
 
-def _space_of(size: int) -> memoryview:
-    if size < LARGE:
-        return memoryview(bytearray(size))
-    mapped = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # a wish: filling takes a third less time
-            mapped.madvise(mmap.MADV_HUGEPAGE)
-    return memoryview(mapped)
+def _space_of(size: int, take: Callable[[int], memoryview]) -> memoryview:
+    return memoryview(bytearray(size)) if size < LARGE else take(size)

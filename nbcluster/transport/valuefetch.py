@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import zmq
 
@@ -17,6 +18,7 @@ from nbcluster.errors import NBClusterError
 from nbcluster.protocol.offers import Offer
 from nbcluster.transport.curveline import Context, CurveLine
 from nbcluster.transport.landing import Broken, Landing, NotFetched, Unwanted, Value
+from nbcluster.transport.spaces import Spaces
 from nbcluster.transport.streamline import StreamLine
 from nbcluster.transport.valueline import Line
 
@@ -33,7 +35,12 @@ SHUNNED = 60.0
 """Seconds in which an address that could not be reached is not tried again."""
 
 
-def fetch(context: Context, offer: Offer, is_wanted: Callable[[], bool] = lambda: True) -> Value:
+def fetch(
+    context: Context,
+    offer: Offer,
+    is_wanted: Callable[[], bool] = lambda: True,
+    spaces: Spaces | None = None,
+) -> Value:
     """Fetch a value; return its pickle and its buffers, which belong to the caller.
 
     Raises
@@ -45,7 +52,7 @@ def fetch(context: Context, offer: Offer, is_wanted: Callable[[], bool] = lambda
     NBClusterError
         When there is no memory for it here.
     """
-    landing = Landing(offer.sizes)
+    landing = Landing(offer.sizes, spaces)
     failures = 0
     pause = threading.Event()
     while landing.missing:
@@ -83,6 +90,9 @@ class Fetcher:
         self._lock = threading.Lock()
         self._under_way = 0
         self._shunned: dict[str, float] = {}
+        self._spaces = Spaces()
+        self.relieve = self._spaces.relieve
+        """Lets go of the memory that is kept for the next value."""
 
     def fetch(self, offer: Offer, is_wanted: Callable[[], bool], then: Then) -> None:
         """Fetch a value; `then` is told the outcome on a thread of the fetcher."""
@@ -120,12 +130,12 @@ class Fetcher:
             self._threads.remove(threading.current_thread())
 
     def _fetch_all(self, context: Context) -> None:
-        while (asked := self._asked.get()) is not None and not self._is_closed:
+        while (asked := self._next()) is not None and not self._is_closed:
             offer, is_wanted, then = asked
             outcome: Value | Exception
             try:
                 self._refuse_shunned(offer.url)
-                outcome = fetch(context, offer, lambda: not self._is_closed and is_wanted())  # noqa: B023  # ends here
+                outcome = fetch(context, offer, lambda: not self._is_closed and is_wanted(), self._spaces)  # noqa: B023  # ends here
             except (NotFetched, Unwanted, NBClusterError) as error:
                 outcome = error
                 if isinstance(error, NotFetched) and error.is_unreachable:
@@ -137,6 +147,11 @@ class Fetcher:
             if not self._is_closed:
                 then(outcome)
             del outcome, then, asked
+
+    def _next(self) -> tuple[Offer, Callable[[], bool], Then] | None:
+        while True:
+            with suppress(queue.Empty):
+                return self._asked.get(timeout=self._spaces.trim())
 
     def _refuse_shunned(self, url: str) -> None:
         if time.monotonic() < self._shunned.get(url, 0.0):

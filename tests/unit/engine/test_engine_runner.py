@@ -37,7 +37,7 @@ class Steps:
     def start(self, waiting: Waiting) -> Any:
         return self._step("start")
 
-    def pack(self, waiting: Waiting, value: Any) -> tuple[CallOutcome, bytes | None]:
+    def pack(self, waiting: Waiting, held: list[Any]) -> tuple[CallOutcome, bytes | None]:
         self._step("pack")
         return Returned(1), b"v"
 
