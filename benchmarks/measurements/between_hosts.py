@@ -22,7 +22,7 @@ def run(system: System, run_id: str) -> Samples:
 
 
 def run_encrypted(system: System, run_id: str) -> Samples:
-    """Send what is encrypted: with CurveZMQ here, with TLS by Dask."""
+    """Send what is encrypted: with AES-256-GCM here, with TLS by Dask."""
     return _run(system, encrypted=True)
 
 
@@ -37,7 +37,7 @@ MEASUREMENT = Measurement(
 
 ENCRYPTED = Measurement(
     "hosts256tls",
-    "the same, encrypted: CurveZMQ here, TLS in Dask",
+    "the same, encrypted: AES-256-GCM here, TLS in Dask",
     SendsBetweenHosts,
     run_encrypted,
     bars=(Bar("256 MB to an engine, encrypted, wall, against Dask", "use_elsewhere_ms", 1.0, "dask"),),

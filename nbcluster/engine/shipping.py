@@ -8,16 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-import zmq
-
 from nbcluster.engine.sharing import Sharing
 from nbcluster.engine.store import Buffer, Kept, Store
 from nbcluster.errors import NBClusterError
 from nbcluster.ids import TaskId
 from nbcluster.protocol.offers import SHIPPED_FROM, SHIPPING, Offer
-from nbcluster.transport.doors import open_door
 from nbcluster.transport.landing import NotFetched, Unwanted
-from nbcluster.transport.valuedoor import ValueDoor
+from nbcluster.transport.streamdoor import StreamDoor
 from nbcluster.transport.valuefetch import Fetcher
 
 CameStraight = Callable[[Kept | NBClusterError | None], None]
@@ -30,7 +27,7 @@ class Shipping:
     Parameters
     ----------
     url : str
-        Where to listen, see `open_door`; "" for nowhere.
+        Where to listen, see `StreamDoor`; "" for nowhere.
     store, sharing : Store, Sharing
         Where the values are.
     complain : callable
@@ -42,7 +39,7 @@ class Shipping:
         self._store = store
         self._sharing = sharing
         self._complain = complain
-        self._door: ValueDoor | None = None
+        self._door: StreamDoor | None = None
         self._fetcher = Fetcher()
 
     @classmethod
@@ -56,8 +53,8 @@ class Shipping:
             return None
         if self._door is None:
             try:
-                self._door = open_door(self._url, self._look_up, self._complain)
-            except (zmq.ZMQError, OSError) as error:
+                self._door = StreamDoor(self._url, self._look_up, self._complain)
+            except OSError as error:
                 self._complain(
                     f"this engine cannot listen at {self._url} ({error}): its values go through the controller"
                 )

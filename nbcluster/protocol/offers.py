@@ -11,10 +11,6 @@ from msgspec import Struct
 
 from nbcluster.ids import TaskId
 
-CHUNK = 1 << 20
-"""Bytes of the pickle and its buffers, one behind the other, that go in one message; the last may be shorter.
-Where nothing is encrypted they go in no messages, and this is the unit in which they are counted."""
-
 SHIPPED_FROM = 1 << 20
 """Bytes from which on a value goes straight; a smaller one is quicker through the controller."""
 
@@ -33,8 +29,8 @@ class Offer(Struct, frozen=True, array_like=True):
     ticket: bytes
     sizes: tuple[int, ...]
     """Bytes of the pickle and of each buffer."""
-    curve: str = ""
-    """The public CurveZMQ key of who listens there, Z85; "" where nothing is encrypted."""
+    is_sealed: bool = False
+    """Whether everything is encrypted there."""
 
     @property
     def nbytes(self) -> int:
@@ -42,12 +38,11 @@ class Offer(Struct, frozen=True, array_like=True):
         return sum(self.sizes)
 
 
-class SendChunks(Struct, frozen=True, tag=True, array_like=True):
-    """Send these chunks, each in a message of its own."""
+class SealUp(Struct, frozen=True, tag=True, array_like=True):
+    """Seal all that follows on this connection; this is my public key for it."""
 
     nonce: bytes
-    first: int
-    count: int
+    key: bytes
 
 
 class SendRest(Struct, frozen=True, tag=True, array_like=True):
@@ -64,19 +59,19 @@ class RestFollows(Struct, frozen=True, tag=True, array_like=True):
     nbytes: int
 
 
-class ChunkSent(Struct, frozen=True, tag=True, array_like=True):
-    """A chunk, in the frame behind."""
+class SealedUp(Struct, frozen=True, tag=True, array_like=True):
+    """All that follows is sealed; this is my public key for it."""
 
     nonce: bytes
-    index: int
+    key: bytes
 
 
 class NotThere(Struct, frozen=True, tag=True, array_like=True):
-    """There is no such value, or no such chunk."""
+    """There is no such value, or it ends before that byte."""
 
     nonce: bytes
     reason: str
 
 
-ShippingRequest = SendChunks | SendRest
-ShippingReply = ChunkSent | RestFollows | NotThere
+ShippingRequest = SealUp | SendRest
+ShippingReply = SealedUp | RestFollows | NotThere

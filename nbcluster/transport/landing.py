@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from nbcluster.errors import NBClusterError
 from nbcluster.payload.sizes import readable
-from nbcluster.protocol.offers import CHUNK
 from nbcluster.transport.frames import Buffer
 from nbcluster.transport.spaces import Spaces
 
@@ -33,8 +32,12 @@ class Broken(Exception):
     """A connection ended, or could not be made."""
 
 
+class Tampered(Broken):
+    """What came over a connection is not what the other end sent."""
+
+
 class Landing:
-    """Where the chunks of one value are put. What is in it can be written to.
+    """Where the bytes of one value are put. What is in it can be written to.
 
     Parameters
     ----------
@@ -62,36 +65,22 @@ class Landing:
         self._open = [part for part in reversed(self._parts) if len(part)]
         self.at = 0
         """Bytes that have come."""
-        self.chunks = -(-self._total // CHUNK)
 
-    @property
-    def next(self) -> int:
-        """The chunk that comes next."""
-        return self.at // CHUNK
+    def __str__(self) -> str:
+        return f"{readable(self.at)} of {readable(self._total)}"
 
     @property
     def missing(self) -> int:
         """Bytes that have not come."""
         return self._total - self.at
 
-    def put(self, index: int, chunk: memoryview) -> None:
-        """Take the next chunk.
-
-        Raises
-        ------
-        NotFetched
-            When it is another, or of another size.
-        """
-        expected = min(CHUNK, self.missing)
-        if index != self.next or len(chunk) != expected:
-            raise NotFetched(
-                f"chunk {index} of {len(chunk)} bytes came, where chunk {self.next} of {expected} was due"
-            )
-        while len(chunk):
-            count = min(len(self.room), len(chunk))
-            self.room[:count] = chunk[:count]
+    def put(self, came: memoryview) -> None:
+        """Take the next bytes, no more than are missing."""
+        while came:
+            count = min(len(self.room), len(came))
+            self.room[:count] = came[:count]
             self.took(count)
-            chunk = chunk[count:]
+            came = came[count:]
 
     @property
     def room(self) -> memoryview:

@@ -1,4 +1,4 @@
-"""A door for processes of this host that share no memory with it: values as a stream, with nothing encrypted.
+"""A door for processes that share no memory with this one: values as a stream, which is sealed where others may listen.
 
 Each connection has a thread of its own, which waits in the system. It brings one request, and is answered by the rest
 of the value in one piece.
@@ -12,16 +12,17 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from nbcluster.protocol.offers import NotThere, RestFollows, SendRest
-from nbcluster.transport.plainsockets import (
-    hang_up,
-    limit_waits,
-    listen,
-    receive_message,
-    send_all,
-    send_message,
+from nbcluster.protocol.offers import NotThere, RestFollows, SealedUp, SealUp, SendRest
+from nbcluster.transport.conversations import Conversation, Plain
+from nbcluster.transport.plainsockets import hang_up, limit_waits, listen, watch_for_cuts
+from nbcluster.transport.valuedoor import (
+    LARGEST_REQUEST,
+    Asked,
+    Lookup,
+    Refused,
+    ValueDoor,
+    is_encrypted,
 )
-from nbcluster.transport.valuedoor import LARGEST_REQUEST, Asked, Lookup, Refused, ValueDoor
 
 AT_ONCE = 64
 """Connections; further ones are ended, and may come again."""
@@ -50,6 +51,7 @@ class StreamDoor(ValueDoor):
 
     def __init__(self, url: str, lookup: Lookup, complain: Callable[[str], None]) -> None:
         super().__init__(lookup, complain)
+        self.is_sealed = is_encrypted(url)
         self._listening, self.url = listen(url)
         self._bell, self._button = socket.socketpair()
         self._connections: set[socket.socket] = set()
@@ -94,29 +96,54 @@ class StreamDoor(ValueDoor):
         try:
             limit_waits(connected, receive=ASKING, send=TAKING)
             with suppress(OSError):  # who has gone may come again
+                talk: Conversation = Plain(connected)
                 try:
-                    self._serve(connected, self._check(receive_message(connected, LARGEST_REQUEST)))
+                    if self.is_sealed:
+                        watch_for_cuts(connected)
+                    asked = self._check(talk.receive(LARGEST_REQUEST))
+                    if self.is_sealed:
+                        talk, asked = self._seal(connected, talk, asked)
+                    self._serve(talk, asked)
                 except OSError:
                     raise
                 except Exception as error:  # whatever it was, who asks is answered
                     self._sent_away(error)
-                    send_message(connected, [b""])
+                    talk.send([b""])
         finally:
             with self._lock:
                 self._connections.discard(connected)
             connected.close()
 
-    def _serve(self, connected: socket.socket, asked: Asked) -> None:
+    def _seal(self, connected: socket.socket, talk: Conversation, asked: Asked) -> tuple[Conversation, Asked]:
+        """Agree on keys; return what goes on under them, and the first request that came there."""
+        # Imported here: it takes its time, and within a host nobody needs it.
+        from nbcluster.transport import sealing
+        from nbcluster.transport.sealedtalk import Sealed
+
+        request = asked.request
+        if not isinstance(request, SealUp):
+            raise Refused(f"{type(request).__name__} came unencrypted")
+        pair = sealing.KeyPair()
+        told = sealing.told(asked.task, request.nonce, request.key, pair.public)
+        theirs, ours = pair.keys(request.key, asked.ticket, told)
+        talk.send(asked.reply(SealedUp(request.nonce, pair.public)))
+        talk = Sealed(connected, sealing.Sealer(ours), sealing.Opener(theirs))
+        again = self._check(talk.receive(LARGEST_REQUEST))
+        if again.task != asked.task:
+            raise Refused(f"{again.task} was asked for under the keys of {asked.task}")
+        return talk, again
+
+    def _serve(self, talk: Conversation, asked: Asked) -> None:
         request = asked.request
         if not isinstance(request, SendRest):
-            raise Refused(f"{type(request).__name__} is for where everything is encrypted")
+            raise Refused(f"{type(request).__name__} is out of place")
         parts = self._find(asked)
         if isinstance(parts, NotThere):
-            send_message(connected, asked.reply(parts))
+            talk.send(asked.reply(parts))
             return
         if not 0 <= request.at <= parts.nbytes:
             why = f"the bytes from {request.at} on were asked for, of {parts.nbytes}"
-            send_message(connected, asked.reply(NotThere(request.nonce, why)))
+            talk.send(asked.reply(NotThere(request.nonce, why)))
             return
-        send_message(connected, asked.reply(RestFollows(request.nonce, parts.nbytes - request.at)))
-        send_all(connected, parts.between(request.at, parts.nbytes))
+        talk.send(asked.reply(RestFollows(request.nonce, parts.nbytes - request.at)))
+        talk.give(parts, request.at)

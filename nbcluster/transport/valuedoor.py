@@ -1,8 +1,7 @@
 """Gives large values to who was offered them. Knows bytes and tickets; never unpickles.
 
 A door listens, and each request names what it wants: so no list is kept of who fetches, and one that comes again after
-a broken connection is served like the first. How requests and values travel is the door's kind: see `curvedoor` for
-what goes to other hosts, `streamdoor` for what stays on this one.
+a broken connection is served like the first. How requests and values travel is `streamdoor`'s.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ import secrets
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec import DecodeError, msgpack
 
 from nbcluster.errors import AuthenticationError, NBClusterError
 from nbcluster.ids import TaskId
-from nbcluster.protocol.offers import CHUNK, ENCRYPTION, NotThere, Offer, ShippingReply, ShippingRequest
+from nbcluster.protocol.offers import ENCRYPTION, NotThere, Offer, ShippingReply, ShippingRequest
 from nbcluster.transport.addresses import is_private
 from nbcluster.transport.frames import Buffer, Frames
+from nbcluster.transport.valueparts import Parts
 
 Lookup = Callable[[str], tuple[bytes, Sequence[Buffer]] | None]
 """Returns the pickle and the buffers of a task's value, mapped where they are shared; None when it is not here."""
@@ -42,13 +41,13 @@ class Asked(NamedTuple):
     """A request whose sender holds the ticket."""
 
     task: str
+    ticket: bytes
     request: ShippingRequest
     signer: Frames
 
-    def reply(self, reply: ShippingReply, chunk: Buffer | None = None) -> list[Buffer]:
+    def reply(self, reply: ShippingReply) -> list[Buffer]:
         """Return the frames of a reply."""
-        buffers = () if chunk is None else (chunk,)
-        return self.signer.pack(type(reply).__name__, _encoder.encode(reply), buffers=buffers)[1]
+        return self.signer.pack(type(reply).__name__, _encoder.encode(reply))[1]
 
 
 class ValueDoor(threading.Thread, ABC):
@@ -64,8 +63,8 @@ class ValueDoor(threading.Thread, ABC):
 
     url: str
     """Where it listens."""
-    curve = ""
-    """Its public key, where it encrypts."""
+    is_sealed = False
+    """Whether what it gives away is encrypted."""
 
     def __init__(self, lookup: Lookup, complain: Callable[[str], None]) -> None:
         super().__init__(name="nbcluster values", daemon=True)
@@ -80,7 +79,7 @@ class ValueDoor(threading.Thread, ABC):
 
     def offer(self, task: TaskId, sizes: Sequence[int]) -> Offer:
         """Return what lets another process fetch the value of a task."""
-        return Offer(task, self.url, self._ticket(task.encode()), tuple(sizes), self.curve)
+        return Offer(task, self.url, self._ticket(task.encode()), tuple(sizes), self.is_sealed)
 
     def _ticket(self, task: bytes) -> bytes:
         return hmac.digest(self._secret, task, "sha256")
@@ -89,8 +88,9 @@ class ValueDoor(threading.Thread, ABC):
         """Check a request; may raise Refused."""
         try:
             task, *signed = frames
-            signer = Frames(self._ticket(task), remember=1)
-            return Asked(task.decode(), _requests.decode(signer.unpack(signed).content), signer)
+            ticket = self._ticket(task)
+            signer = Frames(ticket, remember=1)
+            return Asked(task.decode(), ticket, _requests.decode(signer.unpack(signed).content), signer)
         except (AuthenticationError, DecodeError, ValueError) as error:
             raise Refused(str(error)) from error
 
@@ -116,28 +116,3 @@ class ValueDoor(threading.Thread, ABC):
 def is_encrypted(url: str) -> bool:
     """Whether what is fetched at an address, which has no port yet, has to be encrypted."""
     return url.startswith("tcp://") and (os.environ.get(ENCRYPTION) == "always" or not is_private(f"{url}:0"))
-
-
-class Parts:
-    """A pickle and its buffers as one row of chunks."""
-
-    def __init__(self, payload: bytes, buffers: Sequence[Any]) -> None:
-        self._parts = [memoryview(part).cast("B") for part in (payload, *buffers) if len(part)]
-        self._ends = list(accumulate(map(len, self._parts)))
-        self.nbytes = self._ends[-1] if self._ends else 0
-        self.count = -(-self.nbytes // CHUNK)
-
-    def chunk(self, index: int) -> Buffer:
-        """Return a chunk: a view, or where it is of several parts a copy."""
-        at = index * CHUNK
-        pieces = self.between(at, min(at + CHUNK, self.nbytes))
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def between(self, at: int, end: int) -> list[memoryview]:
-        """Return the bytes from one place to another, where they lie."""
-        pieces = []
-        for part, last in zip(self._parts, self._ends, strict=True):
-            first = last - len(part)
-            if last > at and first < end:
-                pieces.append(part[max(at, first) - first : min(end, last) - first])
-        return pieces

@@ -12,15 +12,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-import zmq
-
 from nbcluster.errors import NBClusterError
 from nbcluster.protocol.offers import Offer
-from nbcluster.transport.curveline import Context, CurveLine
 from nbcluster.transport.landing import Broken, Landing, NotFetched, Unwanted, Value
 from nbcluster.transport.spaces import Spaces
 from nbcluster.transport.streamline import StreamLine
-from nbcluster.transport.valueline import Line
 
 AT_ONCE = 4
 """Values that one process fetches at the same time; others wait."""
@@ -36,7 +32,6 @@ SHUNNED = 60.0
 
 
 def fetch(
-    context: Context,
     offer: Offer,
     is_wanted: Callable[[], bool] = lambda: True,
     spaces: Spaces | None = None,
@@ -57,15 +52,15 @@ def fetch(
     pause = threading.Event()
     while landing.missing:
         before = landing.at
-        line: Line | None = None
+        line: StreamLine | None = None
         try:
-            line = CurveLine(context, offer, is_wanted) if offer.curve else StreamLine(offer, is_wanted)
+            line = StreamLine(offer, is_wanted)
             line.bring(landing)
         except Broken as error:
             failures = 1 if landing.at > before else failures + 1
             if failures >= TRIES:
                 raise NotFetched(
-                    f"{offer.url} cannot be reached, {landing.next} of {landing.chunks} chunks have come: {error}",
+                    f"{offer.url} cannot be reached, {landing} have come: {error}",
                     is_unreachable=not landing.at,
                 ) from error
             pause.wait(PAUSE * 2 ** (failures - 1))
@@ -83,7 +78,6 @@ class Fetcher:
     """Fetches on threads of its own, at most `AT_ONCE` values at the same time."""
 
     def __init__(self) -> None:
-        self._context: Context | None = None
         self._asked: queue.SimpleQueue[tuple[Offer, Callable[[], bool], Then] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._is_closed = False
@@ -99,13 +93,9 @@ class Fetcher:
         with self._lock:
             if self._is_closed:
                 return
-            if self._context is None:
-                self._context = zmq.Context()
             self._under_way += 1
             if len(self._threads) < min(AT_ONCE, self._under_way):
-                thread = threading.Thread(
-                    target=self._work, args=(self._context,), name="nbcluster fetch", daemon=True
-                )
+                thread = threading.Thread(target=self._work, name="nbcluster fetch", daemon=True)
                 self._threads.append(thread)
                 thread.start()
         self._asked.put((offer, is_wanted, then))
@@ -122,20 +112,18 @@ class Fetcher:
             for _ in self._threads:
                 self._asked.put(None)
 
-    def _work(self, context: Context) -> None:
-        self._fetch_all(context)
+    def _work(self) -> None:
+        self._fetch_all()
         with self._lock:
-            if len(self._threads) == 1:
-                context.term()
             self._threads.remove(threading.current_thread())
 
-    def _fetch_all(self, context: Context) -> None:
+    def _fetch_all(self) -> None:
         while (asked := self._next()) is not None and not self._is_closed:
             offer, is_wanted, then = asked
             outcome: Value | Exception
             try:
                 self._refuse_shunned(offer.url)
-                outcome = fetch(context, offer, lambda: not self._is_closed and is_wanted(), self._spaces)  # noqa: B023  # ends here
+                outcome = fetch(offer, lambda: not self._is_closed and is_wanted(), self._spaces)  # noqa: B023  # ends here
             except (NotFetched, Unwanted, NBClusterError) as error:
                 outcome = error
                 if isinstance(error, NotFetched) and error.is_unreachable:

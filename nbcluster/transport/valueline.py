@@ -1,4 +1,4 @@
-"""What both kinds of connections to a door have in common: who they believe. Knows no sockets."""
+"""A connection to a door: whom it believes. Knows no sockets."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from nbcluster.client.straight import Straight
 from nbcluster.errors import NBClusterError
 from nbcluster.ids import TaskId
 from nbcluster.protocol.offers import Offer
-from nbcluster.transport.doors import open_door
+from nbcluster.transport.streamdoor import StreamDoor
 from nbcluster.transport.valuedoor import ValueDoor
 
 MIB = 1 << 20
@@ -26,7 +26,7 @@ def test_a_value_comes_or_the_controller_is_to_be_asked() -> None:
 
     async def story() -> list[Any]:
         straight = Straight()
-        door = open_door("tcp://127.0.0.1", lambda task: (b"v" * MIB, ()), complaints.append)
+        door = StreamDoor("tcp://127.0.0.1", lambda task: (b"v" * MIB, ()), complaints.append)
         door.start()
         came: list[Any] = [await straight.fetch(offered(door, MIB), lambda: True)]
         came.append(await straight.fetch(offered(door, MIB + 1), lambda: True))
@@ -46,7 +46,7 @@ def test_a_value_comes_or_the_controller_is_to_be_asked() -> None:
 def test_what_nobody_waits_for_any_more_is_given_up() -> None:
     async def story() -> Any:
         straight = Straight()
-        door = open_door("tcp://127.0.0.1", lambda task: None, print)  # not started: it never answers
+        door = StreamDoor("tcp://127.0.0.1", lambda task: None, print)  # not started: it never answers
         fetching = asyncio.create_task(straight.fetch(offered(door, MIB), lambda: False))
         came = await asyncio.wait_for(fetching, 10)
         door.close()

@@ -164,7 +164,7 @@ def test_an_offer_takes_the_place_of_a_value_for_who_can_fetch_it(tmp_path: Path
         stage.submit("a")
         await stage.agent.next(t.RunCalls)
         stage.returned("a", payload=None)
-        offer = Offer(TaskId("a"), "tcp://10.0.0.1:5000", b"\x00ticket\xff", (10, 1 << 40), "curve")
+        offer = Offer(TaskId("a"), "tcp://10.0.0.1:5000", b"\x00ticket\xff", (10, 1 << 40), True)
         stage.wire.send(c.FetchValue(TaskId("a"), direct=True), msg_id="fetch")
         asked = await stage.agent.next(t.SendValue)
         assert asked.direct

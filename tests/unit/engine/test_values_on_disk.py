@@ -114,6 +114,22 @@ def files_of_at_most(nbytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+def test_memory_without_a_value_in_it_goes_before_values_do(place: Place) -> None:
+    keeper = place.keeper(100 * MIB)
+    keeper.keep("0", dump_value(array(0)))
+    asked = []
+
+    def give_back() -> None:
+        asked.append(place.on_disk())
+        place.uses(0)
+
+    keeper.on_want = give_back
+    place.uses(80 * MIB)
+    assert keeper.relieve() == 0
+    assert asked == [[]]
+    assert place.on_disk() == []
+
+
 def test_the_least_recently_used_go_to_disk_and_come_back(place: Place) -> None:
     keeper = place.keeper(100 * MIB)
     for number in range(8):  # 64 MiB, less than the level
