@@ -326,6 +326,8 @@ class CallingCluster(AttachedCluster):
     async def describe(self, limit: int = 0, *, timeout: float = 60) -> Table[c.TaskRecord]:
         """Show the values that this client holds alive on the cluster, largest first, and where they lie.
 
+        Engines that have written results to disk, for want of memory, are named below the table.
+
         Parameters
         ----------
         limit : int
@@ -347,7 +349,7 @@ class CallingCluster(AttachedCluster):
         7.629 MiB in 1 values
         """
         answer = await self.connection.ask(c.ListTasks(held=True, limit=limit), c.Records, timeout=timeout)
-        return value_table(answer.records, answer.nbytes, answer.left_out)
+        return value_table(answer.records, answer.nbytes, answer.left_out, answer.note)
 
     async def history(
         self, state: str = "", label: str = "", since: float = 0.0, limit: int = 0, *, timeout: float = 60

@@ -91,7 +91,9 @@ def task_table(records: Iterable[TaskRecord], note: str = "") -> Table[TaskRecor
     )
 
 
-def value_table(records: Sequence[TaskRecord], nbytes: int, left_out: int) -> Table[TaskRecord]:
+def value_table(
+    records: Sequence[TaskRecord], nbytes: int, left_out: int, on_disk: str = ""
+) -> Table[TaskRecord]:
     """A table of the values that Futures and keys hold, with their sum below."""
     note = f"{readable(nbytes)} in {len(records) + left_out} values"
     return Table(
@@ -102,7 +104,9 @@ def value_table(records: Sequence[TaskRecord], nbytes: int, left_out: int) -> Ta
             ("where", lambda record: "controller" if record.engine is None else f"engine {record.engine}"),
             ("bytes", lambda record: str(record.nbytes)),
         ),
-        note + (f"; {left_out} smaller ones are not listed" if left_out else ""),
+        note
+        + (f"; {left_out} smaller ones are not listed" if left_out else "")
+        + (f"; {on_disk}" if on_disk else ""),
     )
 
 

@@ -15,6 +15,7 @@ from nbcluster.core import explain
 from nbcluster.core.model import FINAL, Task, TaskState, title
 from nbcluster.core.scheduler import Scheduler
 from nbcluster.ids import ClientId, TaskId
+from nbcluster.payload.sizes import readable
 from nbcluster.protocol.calls import ListTasks, Records, TaskRecord
 
 if TYPE_CHECKING:
@@ -75,7 +76,19 @@ class Listing:
             )
             for call in largest
         )
-        return Records(records, len(held) - len(records), nbytes=sum(call.nbytes for call in held))
+        total = sum(call.nbytes for call in held)
+        return Records(records, len(held) - len(records), self._on_disk(), total)
+
+    def _on_disk(self) -> str:
+        """Say which engines have written results to disk; each keeps to itself which these are."""
+        told = sorted(
+            (process.number, process.memory.spilled)
+            for process in self._pool.by_incarnation.values()
+            if process.memory is not None and process.memory.spilled
+        )
+        return "; ".join(
+            f"engine {number} has {readable(nbytes)} of its results on disk" for number, nbytes in told
+        )
 
     def explain(self, name: str) -> str:
         """Say why a task, by its id or key, is where it is."""

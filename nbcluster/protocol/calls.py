@@ -168,7 +168,7 @@ class Records(Struct, frozen=True, tag=True):
     records: tuple[TaskRecord, ...]
     left_out: int = 0
     note: str = ""
-    """What could not be kept, and why; "" when nothing is missing."""
+    """What could not be kept, and why, or which engines have results on disk; "" when there is nothing to say."""
     nbytes: int = 0
     """Of ListTasks.held: bytes of all values, also of those left out."""
 

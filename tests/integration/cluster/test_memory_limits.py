@@ -75,6 +75,9 @@ def test_twenty_results_of_30_mb_are_kept_within_200_mb(world: World) -> None:
         said = "".join(str(future.output) for future in futures)
         assert said.count("nbcluster: engine 0 uses") == 1, said
         assert "lie on disk" in said
+        wait_until(
+            lambda: "engine 0 has" in str(cluster.describe()), 10, "describe() to say what lies on disk"
+        )
 
         del futures, made
         wait_until(lambda: not files_of(world), 10, "the files to go with their values")
