@@ -19,6 +19,7 @@ from nbcluster.core.inputs import (
     CallsAnswered,
     CallsGivenBack,
     EngineReady,
+    EnginesAnswered,
     Input,
     ReleaseCalls,
     SubmitCallOrders,
@@ -40,6 +41,8 @@ BATCH = 1000
 """Calls in a message of the client."""
 ANSWERS = 100
 """Results in a message of an engine."""
+TOGETHER = 16
+"""Engines, at most, whose messages a controller finds in one round of its loop: what they say is one step."""
 SECONDS = 1e-4
 """What each call is said to have taken."""
 
@@ -169,13 +172,16 @@ class _Engines:
     def answer_all(self) -> None:
         """Answer until nothing is left."""
         while self._turns:
-            number = self._turns.popleft()
-            sent = self._sent[number]
-            runs = [sent.pop(name) for name in list(sent)[:ANSWERS]]
-            if sent:
-                self._turns.append(number)
-            results = tuple(CallReturn(run.task, run.attempt, Returned(8), SECONDS) for run in runs)
-            self.step(CallsAnswered(number, self._lives[number], results))
+            speakers = [self._turns.popleft() for _ in range(min(TOGETHER, len(self._turns)))]
+            self.step(EnginesAnswered(tuple(self._answer_of(number) for number in speakers)))
+
+    def _answer_of(self, number: EngineNumber) -> CallsAnswered:
+        sent = self._sent[number]
+        runs = [sent.pop(name) for name in list(sent)[:ANSWERS]]
+        if sent:
+            self._turns.append(number)
+        results = tuple(CallReturn(run.task, run.attempt, Returned(8), SECONDS) for run in runs)
+        return CallsAnswered(number, self._lives[number], results)
 
     def _give_back(self, number: EngineNumber, refs: tuple[CallRef, ...]) -> None:
         back = tuple(ref for ref in refs if self._sent[number].pop(ref.task, None) is not None)

@@ -1,7 +1,7 @@
 """The desk of calls: takes what clients ask and agents say of them, and carries out what was decided. Decides nothing.
 
-Bytes of users pass through as they came. What ends in one message of an engine is one step of the scheduler and, for
-each client, one message.
+Bytes of users pass through as they came. What engines answer in one round of the loop is one step of the scheduler and,
+for each client, one message.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from nbcluster.protocol.outcomes import Returned
 from nbcluster.transport import segments
 from nbcluster.transport.frames import Buffer
 from nbcluster.transport.segments import client_owner, engine_owner
+from nbcluster.transport.turns import Turn
 from nbcluster.transport.wire import Arrival
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,10 @@ class CallDesk:
         self.dispatch = Dispatch(self._payloads, self._functions, self._values)
         self.questions = Questions(self.dispatch, self._values)
         self._results: dict[TaskId, t.CallResult] = {}
+        self._answers: list[tuple[EngineProcess, inputs.CallsAnswered]] = []
+        """What engines have answered in this round of the loop, and the scheduler has not been told."""
+        self._strays: list[tuple[Incarnation, tuple[TaskId, ...]]] = []
+        """Values that engines have which nobody waits for any more."""
         self._since: dict[TaskId, float] = {}
         self._retired: list[TaskId] = []
         self._over: list[TaskId] = []
@@ -316,6 +321,8 @@ class CallDesk:
 
     def agent_said(self, engine: EngineProcess, message: t.FromEngine, buffers: Sequence[Buffer]) -> None:
         """Take a message of an agent."""
+        if type(message) is not t.CallsReturned:
+            self.take_answers()
         match message:
             case t.CallsReturned(results):
                 self._returned(engine, results)
@@ -392,17 +399,36 @@ class CallDesk:
             returns.append(
                 inputs.CallReturn(task, result.attempt, outcome, result.seconds, kept_here, recipe, function)
             )
-        self._step(inputs.CallsAnswered(engine.number, incarnation, tuple(returns)), None)
-        if self._results:
-            self._untold(engine)
+        if not self._answers:
+            asyncio.get_running_loop().call_soon(self._take_answers_of_the_round)
+        self._answers.append((engine, inputs.CallsAnswered(engine.number, incarnation, tuple(returns))))
         if strays:  # late answers, of calls that ended otherwise
-            self.dispatch.send(incarnation, t.DropValues(tuple(strays)))
+            self._strays.append((incarnation, tuple(strays)))
 
-    def _untold(self, engine: EngineProcess) -> None:
+    def _take_answers_of_the_round(self) -> None:
+        with Turn():  # what follows from all of them is sent together
+            self.take_answers()
+
+    def take_answers(self) -> None:
+        """Let the scheduler hear what engines have answered: before anything that was said after it is looked at."""
+        if not self._answers:
+            return
+        answers, self._answers = self._answers, []
+        facts = tuple([fact for _, fact in answers])
+        self._step(facts[0] if len(facts) == 1 else inputs.EnginesAnswered(facts), None)
+        if self._results:
+            self._untold(answers)
+        strays, self._strays = self._strays, []
+        for incarnation, tasks in strays:
+            self.dispatch.send(incarnation, t.DropValues(tasks))
+
+    def _untold(self, answers: Sequence[tuple[EngineProcess, inputs.CallsAnswered]]) -> None:
         """Pass on the output of attempts that were not the last of their calls."""
-        for result in self._results.values():
-            if result.output:
-                self._printed(engine, result.task, result.attempt, result.output)
+        for engine, fact in answers:
+            for returned in fact.results:
+                result = self._results.get(returned.task)
+                if result is not None and result.attempt == returned.attempt and result.output:
+                    self._printed(engine, result.task, result.attempt, result.output)
         self._results.clear()
 
     def _printed(self, engine: EngineProcess, task: TaskId, attempt: int, output: bytes) -> None:

@@ -132,6 +132,7 @@ class Controller:
 
     def arrived(self, arrival: Arrival[m.Request]) -> None:
         """Handle one request; whatever happens, it is answered."""
+        self._calls.take_answers()
         client = ClientId(arrival.ident.decode(errors="replace"))
         known = self._clients.heard(client, self._loop.time())
         if known is None and not isinstance(arrival.message, m.Hello):
@@ -262,6 +263,7 @@ class Controller:
         self._answer(arrival, m.Welcome(self._picture.cluster(self._idle_timeout, usage=False)))
 
     def _client_left(self, client: ClientId, *, goodbye: bool = False) -> None:
+        self._calls.take_answers()
         goodbye |= self._clients.is_inside(client)  # nobody can come back as what ran on an engine
         if not self._clients.leave(client):
             return
@@ -342,6 +344,7 @@ class Controller:
         self._step(order, lambda answer: self._answer(arrival, answer))
 
     def _step(self, fact: inputs.Input, answer: Callable[[m.Answer], None] | None = None) -> None:
+        self._calls.take_answers()
         answered = answer is None
         for effect in self._scheduler.step(fact):
             match effect:
@@ -458,6 +461,7 @@ class Controller:
 
     def engine_died(self, engine: EngineProcess, cause: str) -> None:
         """An engine's process ended."""
+        self._calls.take_answers()
         self._relay.forget_engine(engine)
         self._cells.engine_gone(engine, cause)
         self._calls.engine_gone(engine)

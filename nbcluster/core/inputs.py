@@ -164,6 +164,12 @@ class CallsAnswered(Struct, frozen=True, tag=True):
     results: tuple[CallReturn, ...]
 
 
+class EnginesAnswered(Struct, frozen=True, tag=True):
+    """What several engines answered at one time: the consequences of all of it are drawn at once."""
+
+    answers: tuple[CallsAnswered, ...]
+
+
 class CallsGivenBack(Struct, frozen=True, tag=True):
     """These attempts had not begun there and will not."""
 
@@ -201,6 +207,7 @@ Fact = (
     | ClientLeft
     | CallsHaveBegun
     | CallsAnswered
+    | EnginesAnswered
     | CallsGivenBack
     | EngineLends
 )

@@ -20,6 +20,7 @@ from nbcluster.core.inputs import (
     EngineDied,
     EngineLends,
     EngineReady,
+    EnginesAnswered,
     Input,
     ReleaseCalls,
     ReleaseKey,
@@ -113,6 +114,9 @@ class Scheduler:
                 calls.submit(ledger, input)
             case CallsAnswered():
                 calls.answered(ledger, input)
+            case EnginesAnswered(answers):
+                for answer in answers:
+                    calls.answered(ledger, answer)
             case ReleaseCalls(client, tasks):
                 values.release(ledger, client, tasks)
             case CallsHaveBegun():

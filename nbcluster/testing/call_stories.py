@@ -12,6 +12,7 @@ from nbcluster.core.inputs import (
     CallsAnswered,
     CallsGivenBack,
     CallsHaveBegun,
+    EnginesAnswered,
     Input,
     ReleaseCalls,
     SubmitCallOrders,
@@ -87,6 +88,25 @@ class CallStories:
         function_bytes: int = 0,
     ) -> Self:
         """Answers to these attempts arrive, perhaps late."""
+        life = Incarnation(incarnation)
+        results, back = self._end_there(number, life, runs, outcome, seconds, kept, recipe, function_bytes)
+        self.step(CallsAnswered(EngineNumber(number), life, results))
+        if back:
+            self.step(CallsGivenBack(EngineNumber(number), life, back))
+        return self
+
+    def _end_there(
+        self,
+        number: int,
+        incarnation: Incarnation,
+        runs: Iterable[CallRun],
+        outcome: CallOutcome,
+        seconds: float = 0.0,
+        kept: bool = True,
+        recipe: int = 0,
+        function_bytes: int = 0,
+    ) -> tuple[tuple[CallReturn, ...], tuple[CallRef, ...]]:
+        """What an engine says at the end of these attempts, and which calls it gives back since they failed."""
         fake = self._fake(number)
         here = fake[1] if fake is not None and fake[0] == incarnation else None
         results: list[CallReturn] = []
@@ -102,9 +122,26 @@ class CallStories:
                 back += here.give_up_on([CallRef(run.task, run.attempt)])
             elif not kept:
                 here.values.add(run.task)
-        self.step(CallsAnswered(EngineNumber(number), Incarnation(incarnation), tuple(results)))
-        if back:
-            self.step(CallsGivenBack(EngineNumber(number), Incarnation(incarnation), tuple(back)))
+        return tuple(results), tuple(back)
+
+    def give_together(
+        self, numbers: Iterable[int], most: int, outcome: CallOutcome, seconds: float = 0.0, kept: bool = True
+    ) -> Self:
+        """These engines answer the first calls that they have, all at one time."""
+        answers: list[CallsAnswered] = []
+        given_back: list[CallsGivenBack] = []
+        for number in map(EngineNumber, numbers):
+            incarnation, calls = self._alive(number)
+            life = Incarnation(incarnation)
+            results, back = self._end_there(
+                number, life, list(calls.sent.values())[:most], outcome, seconds, kept
+            )
+            answers.append(CallsAnswered(number, life, results))
+            if back:
+                given_back.append(CallsGivenBack(number, life, back))
+        self.step(EnginesAnswered(tuple(answers)))
+        for fact in given_back:
+            self.step(fact)
         return self
 
     def begin(self, number: int) -> Self:

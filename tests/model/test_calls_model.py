@@ -205,6 +205,17 @@ class Calls(RuleBasedStateMachine):
             names = self.sim.flight(number)[:most]
             self.sim.give(number, *names, outcome=outcome, seconds=seconds, kept=kept)
 
+    @rule(
+        most=st.sampled_from([1, 2, 5]),
+        outcome=strategies.call_outcomes(),
+        seconds=st.sampled_from([1e-5, 1e-5, 0.02, 2.0]),
+        kept=st.booleans(),
+    )
+    def answer_all_together(self, most, outcome, seconds, kept):
+        kept = kept and (not isinstance(outcome, Returned) or outcome.home)
+        working = sorted(self.having(lambda process: process.calls.sent))
+        self.sim.give_together(working, most, outcome, seconds, kept)
+
     @rule(n=strategies.numbers(), outcome=strategies.answers_to_a_stop())
     def obey(self, n, outcome):
         stopping = self.having(lambda process: process.calls.stops)

@@ -127,18 +127,12 @@ class Stage:
         order = c.SubmitCalls((c.CallOptions(label="fit", **options),), specs, {"f": b"code"})
         self.wire.send(order, msg_id=f"submit {self._count}")
 
-    def returned(
-        self, *tasks: str, payload: bytes | None = NOTHING, attempt: int = 1, output: bytes = b""
-    ) -> None:
-        nbytes, home = (len(payload), True) if payload is not None else (1 << 20, False)
-        self.say(
-            t.CallsReturned(
-                tuple(
-                    t.CallResult(TaskId(task), attempt, Returned(nbytes, home), 1.0, 2.0, payload, output)
-                    for task in tasks
-                )
-            )
-        )
+    def hears(self, message: t.FromEngine) -> None:
+        """Have the controller hear of the agent within the present round of the loop."""
+        self.controller.agent_said(self.process.incarnation, message, ())
+
+    def returned(self, *tasks: str, **told: Any) -> None:
+        self.say(answer(*tasks, **told))
 
     async def held(self) -> int:
         self.wire.send(m.Describe(), msg_id="describe")
@@ -151,6 +145,17 @@ class Stage:
         self.wire.close()
         self.served.close()
         self.context.destroy(linger=0)
+
+
+def answer(
+    *tasks: str, payload: bytes | None = NOTHING, attempt: int = 1, output: bytes = b""
+) -> t.CallsReturned:
+    """What an agent says of calls that have returned."""
+    nbytes, home = (len(payload), True) if payload is not None else (1 << 20, False)
+    outcome = Returned(nbytes, home)
+    return t.CallsReturned(
+        tuple(t.CallResult(TaskId(task), attempt, outcome, 1.0, 2.0, payload, output) for task in tasks)
+    )
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from stage import NOTHING, Stage, play  # type: ignore[import-not-found]  # beside this file: conftest
+from stage import NOTHING, Stage, answer, play  # type: ignore[import-not-found]  # beside this file: conftest
 
 from nbcluster.controller import calls as calls_module
 from nbcluster.controller import clients as clients_module
@@ -16,7 +16,7 @@ from nbcluster.protocol import calls as c
 from nbcluster.protocol import messages as m
 from nbcluster.protocol import tasks as t
 from nbcluster.protocol.offers import Offer
-from nbcluster.protocol.outcomes import Returned, Threw, Withdrawn
+from nbcluster.protocol.outcomes import EngineGone, Returned, Threw, Withdrawn
 
 
 def test_calls_are_sent_in_one_message_with_their_function_once_and_end_in_one(tmp_path: Path) -> None:
@@ -37,6 +37,47 @@ def test_calls_are_sent_in_one_message_with_their_function_once_and_end_in_one(t
             ("b", NOTHING, 1.0, 2.0),
             ("c", NOTHING, 1.0, 2.0),
         ]
+
+    play(tmp_path, story)
+
+
+def test_what_is_answered_in_one_round_of_the_loop_is_told_in_one_message(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        stage.submit("a", "b")
+        await stage.agent.next(t.RunCalls)
+        stage.hears(answer("a"))
+        stage.hears(answer("b"))
+        done = await stage.client.next(c.CallsDone)
+        assert [end.task for end in done.calls] == ["a", "b"]
+
+    play(tmp_path, story)
+
+
+def test_what_was_answered_before_an_engine_died_has_ended(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        stage.submit("a", "b", pinned=True, targets="0")
+        await stage.agent.next(t.RunCalls)
+        stage.hears(answer("a"))
+        stage.die()
+        first, second = (await stage.client.next(c.CallsDone)).calls
+        assert isinstance(first.outcome, Returned)
+        assert isinstance(second.outcome, EngineGone)
+
+    play(tmp_path, story)
+
+
+def test_what_a_thread_prints_after_a_call_is_told_after_its_end(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.start()
+        stage.submit("me-1")
+        await stage.agent.next(t.RunCalls)
+        stage.hears(answer("me-1"))
+        stage.hears(t.Printed(TaskId("me-1"), 1, b"late"))
+        await stage.held()
+        told = [type(message) for message in stage.client.came]
+        assert [kind for kind in told if kind in (c.CallsDone, c.CallOutput)] == [c.CallsDone, c.CallOutput]
 
     play(tmp_path, story)
 
