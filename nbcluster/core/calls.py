@@ -80,7 +80,7 @@ def make_ready(ledger: Ledger, call: Call) -> None:
     """Let a call wait for an engine, or end it when there can be none."""
     refused: CallOutcome | None = None
     for source in call.sources:
-        if source.lost or source.state is not _DONE:
+        if source.state is not _DONE or source.lost:
             refused = values.unusable_input(ledger, call)
             if refused is None and recompute.waits_again(ledger, call):
                 _wait(call)
@@ -103,7 +103,9 @@ def _let_wait(ledger: Ledger, call: Call, refused: CallOutcome | None = None) ->
     else:
         kind = call.kind if call.kind.listed else eligible.current(ledger, call)
         if refused is None and kind.engines:
-            call.move(_READY)
+            state = call.state
+            assert state is _WAITING or state is _RUNNING, f"call {call.id} cannot be ready: {state}"
+            call.state = _READY
             call.engine = None
             kind.ready.push(call.owner, -order.options.priority, call.place, call)
             ledger.fed[kind] = None
@@ -111,9 +113,9 @@ def _let_wait(ledger: Ledger, call: Call, refused: CallOutcome | None = None) ->
                 ledger.limited[kind] = None
             return
         refused = refused or Rejected("NoEngines", eligible.why_none(ledger, kind, call.title))
-    state = TaskState.LOST if isinstance(refused, EngineGone) else TaskState.FAILED
+    end = TaskState.LOST if isinstance(refused, EngineGone) else TaskState.FAILED
     assert refused is not None, f"call {call.id} has no place and no reason"
-    values.end(ledger, call, state, refused)
+    values.end(ledger, call, end, refused)
 
 
 def wait_again(ledger: Ledger, call: Call) -> None:
@@ -227,7 +229,7 @@ def answered(ledger: Ledger, fact: CallsAnswered) -> None:
             or call.state is not _RUNNING
             or call.missing
             or call.again
-            or not isinstance(outcome, Returned)
+            or type(outcome) is not Returned
         ):
             _take_answer(ledger, engine, result)
             continue
@@ -286,16 +288,18 @@ def _too_early(ledger: Ledger, engine: Engine, call: Call, result: CallReturn) -
     if isinstance(result.outcome, Returned) and not result.kept_here:
         ledger.outbox.drops.setdefault(engine.number, []).append(call.id)
     if call.state is TaskState.RUNNING:
-        _come_back(call)
+        _come_back(ledger, call)
         wait_again(ledger, call)
     else:
         values.end(ledger, call, *stopped(call))
     return True
 
 
-def _come_back(call: Call) -> None:
+def _come_back(ledger: Ledger, call: Call) -> None:
     """A call that was sent is on no engine any more and has not ended."""
     call.begun = call.recalled = False
+    if call.again:  # perhaps nobody needs what it makes any more: while it ran it was left to
+        ledger.unwanted.append(call)
     for waiter in call.waiters or ():
         waiter.unsent += 1
 
@@ -314,7 +318,7 @@ def _judge(ledger: Ledger, engine: Engine, call: Call, result: CallReturn) -> No
             if call.state is TaskState.RUNNING and call.failures < call.order.options.retries:
                 call.failures += 1
                 call.seconds = 0.0
-                _come_back(call)
+                _come_back(ledger, call)
                 make_ready(ledger, call)
             elif call.stop_cause is StopCause.TIMEOUT:
                 values.end(ledger, call, *stopped(call, f"when interrupted it raised {ename}: {evalue}"))
@@ -357,7 +361,7 @@ def given_back(ledger: Ledger, fact: CallsGivenBack) -> None:
             continue
         _leave(ledger, engine, call)
         if call.state is TaskState.RUNNING:
-            _come_back(call)
+            _come_back(ledger, call)
             wait_again(ledger, call)
         else:
             values.end(ledger, call, *stopped(call))
@@ -426,7 +430,7 @@ def engine_ended(ledger: Ledger, engine: Engine, what: str, *, blame: bool) -> N
         if call.kind.alone:
             values.clear_timer(ledger, call)
         if call.state is TaskState.RUNNING:
-            _come_back(call)
+            _come_back(ledger, call)
         if call.missing and call.state is TaskState.RUNNING:
             wait_again(ledger, call)
             continue

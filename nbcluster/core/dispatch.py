@@ -28,7 +28,8 @@ _SLACK = WORTH_TAKING / 2
 """An engine may be given its share of what is ready at once while that is so much at most, in seconds: neighbours of a
 graph come together, and it is looked for once."""
 
-_DONE, _RUNNING, _WAITING = TaskState.DONE, TaskState.RUNNING, TaskState.WAITING
+_DONE, _READY, _RUNNING, _WAITING = TaskState.DONE, TaskState.READY, TaskState.RUNNING, TaskState.WAITING
+_BUSY, _IDLE = EngineState.BUSY, EngineState.IDLE
 
 
 def settle(ledger: Ledger) -> None:
@@ -49,8 +50,8 @@ def settle(ledger: Ledger) -> None:
         if engine is not None and not engine.inflight:
             if ledger.laden and engine.accepts:
                 rob_for(ledger, engine)
-            if engine.state is EngineState.BUSY and engine.running is None and not engine.suspended:
-                engine.state = EngineState.IDLE
+            if engine.state is _BUSY and engine.running is None and not engine.suspended:
+                engine.state = _IDLE
                 ledger.show(engine)
 
 
@@ -259,14 +260,18 @@ def _must_drain(ledger: Ledger, engine: Engine, kind: Kind) -> bool:
 
 def _serve(ledger: Ledger, kind: Kind, engine: Engine, *, several: bool) -> None:
     """Send calls of a kind to an engine until another would have less before it; one when other kinds compete."""
-    ready, other = kind.ready, kind.least()
+    ready, other, inflight = kind.ready, kind.least(), engine.inflight
     share = ready.size // len(kind.engines)
     while True:
         call = ready.pop()
         _send(ledger, call, (_nearest(ledger, call) or engine) if call.sources else engine)
         if kind.alone:
             left_limited(ledger, kind)
-        if not _takes(ledger, engine, kind):
+        # It took that one, so most of what `_takes` asks is so still.
+        is_doubtful = (
+            engine.load >= AHEAD_SECONDS or len(inflight) >= AHEAD_MOST or engine.alone or kind.alone
+        )
+        if (is_doubtful or ledger.limited) and not _takes(ledger, engine, kind):
             return
         if not (several and ready.size):
             break
@@ -300,7 +305,8 @@ def _nearest(ledger: Ledger, call: Call) -> Engine | None:
 
 
 def _send(ledger: Ledger, call: Call, engine: Engine) -> None:
-    call.move(_RUNNING)
+    assert call.state is _READY or call.state is _WAITING, f"call {call.id} cannot be sent: {call.state}"
+    call.state = _RUNNING
     number = call.engine = engine.number
     attempt = call.attempt = call.attempt + 1
     mean = call.mean
@@ -312,12 +318,16 @@ def _send(ledger: Ledger, call: Call, engine: Engine) -> None:
     inflight[call.id] = call
     if load > WORTH_TAKING and len(inflight) > 1:
         ledger.laden[number] = None
-    if engine.state is EngineState.IDLE:
-        engine.state = EngineState.BUSY
+    if engine.state is _IDLE:
+        engine.state = _BUSY
         ledger.show(engine)
     inputs: tuple[InputPlace, ...] = ()
     if call.sources:
-        inputs = tuple([source.place_of_value or _place_of(source, number) for source in call.sources])
+        places = []  # written out: a comprehension is a function more, and makes cells of the variables of this one
+        for source in call.sources:
+            place = source.place_of_value
+            places.append(_place_of(source, number) if place is None else place)
+        inputs = tuple(places)
     if call.waiters is not None:
         let_follow(ledger, call.waiters, engine)
     runs = ledger.outbox.runs.get(number)

@@ -75,6 +75,9 @@ class EngineState(Enum):
     """It does not start, or dies too often; it keeps its number until it is restarted or removed."""
 
 
+_IDLE, _BUSY = EngineState.IDLE, EngineState.BUSY  # a look at a member of an Enum costs several at a name
+
+
 class StopCause(Enum):
     """Why a running task was asked to end."""
 
@@ -387,7 +390,7 @@ def takes_tasks(engine: Engine) -> bool:
 
 def is_up(engine: Engine) -> bool:
     """Whether it has answered in this life and has not been asked to end."""
-    return engine.state is EngineState.IDLE or engine.state is EngineState.BUSY
+    return engine.state is _IDLE or engine.state is _BUSY
 
 
 def has(engine: Engine, resources: Mapping[str, float]) -> bool:

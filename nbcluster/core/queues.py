@@ -44,13 +44,13 @@ class Line(Generic[T]):
 
     def push(self, rank: int, sequence: int, item: T) -> None:
         """Let something wait."""
-        self._pushed += 1
-        entry = (rank, sequence, self._pushed, item)
+        pushed = self._pushed = self._pushed + 1
+        entry = (rank, sequence, pushed, item)
         fresh = self._fresh
-        if not fresh or fresh[-1] < entry:
-            fresh.append(entry)
-        else:
+        if fresh and fresh[-1] > entry:
             heappush(self._back, entry)
+        else:
+            fresh.append(entry)
         item.queued = True
         self.size += 1
 
@@ -69,8 +69,7 @@ class Line(Generic[T]):
         """Take the first, which there must be."""
         fresh, back = self._fresh, self._back
         while True:
-            entry = heappop(back) if back and (not fresh or back[0] < fresh[0]) else fresh.popleft()
-            item = entry[3]
+            item = (heappop(back) if back and (not fresh or back[0] < fresh[0]) else fresh.popleft())[3]
             if item.queued:
                 item.queued = False
                 self.size -= 1
@@ -185,8 +184,11 @@ class FairLine(Generic[T]):
                 served[client] += 1
             return item
         lines = self._lines
-        client = next(iter(lines)) if len(lines) == 1 else self._first()[0]
-        line = lines[client]
+        if len(lines) == 1:
+            [(client, line)] = lines.items()
+        else:
+            client = self._first()[0]
+            line = lines[client]
         item = line.pop()
         self.size -= 1
         served[client] += 1

@@ -131,6 +131,14 @@ def test_a_value_that_nobody_needs_any_more_is_not_made_again(sim):
     assert not sim.world.payloads
 
 
+def test_nor_is_one_that_nobody_needs_by_the_time_that_its_engine_is_lost_again(sim):
+    chain(sim.engines(1), "a").lose(0).ready(0)
+    assert sim.flight(0) == ["a"]
+    sim.release("a").lose(0)
+    assert not sim.scheduler.calls
+    assert not sim.ready(0).flight(0)
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
