@@ -214,6 +214,7 @@ class CallDesk:
 
     def client_left(self, client: ClientId) -> None:
         """A client has gone."""
+        self.take_answers()
         self._functions.forget_client(client)
         ident = client.encode()
         self._held_back = deque(held for held in self._held_back if held[0].ident != ident)
@@ -363,6 +364,7 @@ class CallDesk:
 
     def engine_gone(self, engine: EngineProcess) -> None:
         """An engine's process has ended, and its values with it."""
+        self.take_answers()
         self._values.lose(engine.incarnation)
         self.dispatch.forget_engine(engine.incarnation)
 

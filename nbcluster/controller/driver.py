@@ -263,7 +263,6 @@ class Controller:
         self._answer(arrival, m.Welcome(self._picture.cluster(self._idle_timeout, usage=False)))
 
     def _client_left(self, client: ClientId, *, goodbye: bool = False) -> None:
-        self._calls.take_answers()
         goodbye |= self._clients.is_inside(client)  # nobody can come back as what ran on an engine
         if not self._clients.leave(client):
             return
@@ -428,9 +427,8 @@ class Controller:
             self._loop.call_soon(self._never_started, number, incarnation, str(error))
 
     def _never_started(self, number: EngineNumber, incarnation: Incarnation, reason: str) -> None:
-        self._step(
-            inputs.EngineDied(number, incarnation, self._loop.time(), f"could not be started: {reason}")
-        )
+        cause = f"could not be started: {reason}"
+        self._step(inputs.EngineDied(number, incarnation, self._loop.time(), cause))
 
     def _timer_fired(self, timer: str) -> None:
         if self._timers.pop(timer, None) is not None:
@@ -461,7 +459,6 @@ class Controller:
 
     def engine_died(self, engine: EngineProcess, cause: str) -> None:
         """An engine's process ended."""
-        self._calls.take_answers()
         self._relay.forget_engine(engine)
         self._cells.engine_gone(engine, cause)
         self._calls.engine_gone(engine)
