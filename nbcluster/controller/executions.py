@@ -64,12 +64,21 @@ class Execution:
     started: float = field(default_factory=time.time)
 
 
+@dataclass
+class Question:
+    """One that was sent behind a request. When it is answered on both channels, the request's own answer is lost."""
+
+    msg_id: str
+    replied: bool = False
+    idle: bool = False
+
+
 class Executions:
     """The executions of one incarnation of an engine, running and lately finished."""
 
     def __init__(self) -> None:
         self._by_message: OrderedDict[str, Execution] = OrderedDict()
-        self._questions: dict[str, str] = {}
+        self._questions: dict[str, Question] = {}
 
     def add(self, msg_id: str, execution: Execution) -> None:
         """Remember a request that was sent."""
@@ -107,22 +116,30 @@ class Executions:
 
     def asked_after(self, question: str, msg_id: str) -> None:
         """Note a question that was sent behind a request."""
-        self._questions[question] = msg_id
+        self._questions[question] = Question(msg_id)
 
     def overtaken(self, question: str) -> Execution | None:
-        """Note the answer to a question; return the execution that it overtook, whose own is lost.
+        """Note the reply to a question; return the execution that it overtook, whose own is lost.
 
-        A kernel answers what came on one channel in its order.
+        A kernel answers what came on one channel in its order. What it published may still be on its way when replies
+        have come, so the question's own idle has to come too.
         """
-        execution = self._by_message.get(self._questions.pop(question, ""))
-        if execution is None or execution.told:
+        asked = self._questions.get(question)
+        if asked is None:
+            return None
+        asked.replied = True
+        return self._settle(asked)
+
+    def _settle(self, question: Question) -> Execution | None:
+        execution = self._by_message.get(question.msg_id)
+        if execution is None or execution.told or not (question.replied and question.idle):
             return None
         execution.outcome = execution.outcome or Raised(
             "ReplyLost",
             "the kernel has gone on, and its reply to this cell was lost; what the cell printed is all that is known",
         )
         execution.idle = True
-        return self._complete(execution)
+        return self._complete(question.msg_id, execution)
 
     def started(self, task: TaskId) -> float | None:
         """When a task's latest attempt was sent, in epoch seconds."""
@@ -138,20 +155,26 @@ class Executions:
             return None
         execution.outcome, is_quiet = read_reply(content, metadata)
         execution.idle = execution.idle or is_quiet
-        return self._complete(execution)
+        return self._complete(msg_id, execution)
 
     def idled(self, msg_id: str) -> Execution | None:
-        """Note an idle status; return the execution when it is complete with that."""
+        """Note an idle status, of a request or of a question; return the execution when it is complete with that."""
+        asked = self._questions.get(msg_id)
+        if asked is not None:
+            asked.idle = True
+            return self._settle(asked)
         execution = self._by_message.get(msg_id)
         if execution is None:
             return None
         execution.idle = True
-        return self._complete(execution)
+        return self._complete(msg_id, execution)
 
-    def _complete(self, execution: Execution) -> Execution | None:
+    def _complete(self, msg_id: str, execution: Execution) -> Execution | None:
         if execution.told or execution.outcome is None or not execution.idle:
             return None
         execution.told = True
+        for question in [each for each, asked in self._questions.items() if asked.msg_id == msg_id]:
+            del self._questions[question]
         return execution
 
 

@@ -24,6 +24,9 @@ from nbcluster.protocol.topics import TOPIC
 
 NOT_FOR_CONTROLLERS = frozenset({"status", "execute_input"})
 
+QUESTION = "kernel_info_request"
+"""What a controller sends behind a cell: when that is over on both channels, so is the cell."""
+
 ROUTINE = frozenset({"msg_id", "msg_type", "session", "username", "date", "version", "subshell_id"})
 """Fields of a header that hold no date but `date`."""
 
@@ -92,7 +95,8 @@ class EngineSession(Session):  # type: ignore[misc]  # jupyter_client's classes 
         if msg_type in NOT_FOR_CONTROLLERS:
             if parent.get("msg_type") != "execute_request":
                 self.look()  # a front end that comes asks something first
-                return True, ident
+                if parent.get("msg_type") != QUESTION or content.get("execution_state") != "idle":
+                    return True, ident
             is_end = msg_type == "status" and content.get("execution_state") == "idle"
             if not (is_end and self._cells.pop(msg_id, True)):
                 return bool(self.listeners), ident

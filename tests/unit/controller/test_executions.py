@@ -116,7 +116,8 @@ def test_a_later_answer_says_that_a_reply_is_lost() -> None:
     executions.add("m", execution())
     assert executions.waiting() == "m"
     executions.asked_after("question", "m")
-    lost = executions.overtaken("question")
+    assert executions.overtaken("question") is None, "what was published may still come"
+    lost = executions.idled("question")
     assert lost is not None
     assert isinstance(lost.outcome, Raised)
     assert lost.outcome.ename == "ReplyLost"
@@ -129,9 +130,21 @@ def test_a_later_answer_completes_a_reply_whose_idle_is_lost() -> None:
     executions.add("m", execution())
     executions.asked_after("question", "m")
     executions.replied("m", OK, b"{}")
+    assert executions.idled("question") is None, "nor was it answered"
     done = executions.overtaken("question")
     assert done is not None
     assert done.outcome == Succeeded(4)
+
+
+def test_output_that_comes_after_the_replies_is_waited_for() -> None:
+    executions = Executions()
+    executions.add("m", execution())
+    executions.asked_after("question", "m")
+    assert executions.replied("m", OK, b"{}") is None
+    assert executions.overtaken("question") is None
+    assert executions.waiting() == "m", "its figures are on their way"
+    assert executions.idled("m") is not None
+    assert executions.idled("question") is None
 
 
 def test_an_answer_in_its_order_changes_nothing() -> None:

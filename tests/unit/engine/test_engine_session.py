@@ -99,6 +99,10 @@ def test_what_is_asked_besides_cells_is_published_and_looks_for_listeners(
     session.send(published, "status", {"execution_state": "busy"}, parent, b"kernel.1.status")
     assert topics_of(published) == [b"kernel.1.status"]
     assert looked
+    session.send(published, "status", {"execution_state": "idle"}, parent, b"kernel.1.status")
+    assert topics_of(published)[1:] == [TOPIC + b"kernel.1.status"], (
+        "what a controller asks behind a cell is over"
+    )
 
 
 def test_listeners_are_those_that_are_no_controller() -> None:
