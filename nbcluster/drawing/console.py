@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 
 from nbcluster.drawing import ansi, words
+from nbcluster.drawing.plainhtml import is_plain
 from nbcluster.drawing.style import CSS
 
 MOST_BYTES = 150_000
@@ -21,13 +22,17 @@ _IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-
 
 @dataclass(frozen=True)
 class Said:
-    """What one engine has shown, or several alike; `name` says which. Lines have ANSI colours, images are data URLs."""
+    """What one engine has shown, or several alike; `name` says which. Lines have ANSI colours.
+
+    Images are data URLs, or plain HTML: tables and the like. `said` has the text of these.
+    """
 
     name: str
     lines: Sequence[str] = ()
     lines_left_out: int = 0
     images: Sequence[str] = ()
     images_left_out: int = 0
+    said: Mapping[str, str] = field(default_factory=dict)
 
 
 def html(parts: Sequence[Said], rest: str = "") -> str:
@@ -46,11 +51,10 @@ def html(parts: Sequence[Said], rest: str = "") -> str:
 def figures(parts: Sequence[Said]) -> str:
     """The images side by side, each under the name of its engine."""
     drawn = "".join(
-        f"<figure><figcaption>{escape(part.name)}</figcaption>"
-        f'<img alt="{escape(part.name)}: image {at + 1}" src="{source}"/></figure>'
+        f"<figure><figcaption>{escape(part.name)}</figcaption>{_figure(part.name, at, source)}</figure>"
         for part in parts
         for at, source in enumerate(part.images)
-        if is_image(source)
+        if is_image(source) or is_plain(source)
     )
     left_out = sum(part.images_left_out for part in parts)
     note = (
@@ -59,6 +63,12 @@ def figures(parts: Sequence[Said]) -> str:
         else ""
     )
     return f'<div class="nbc-figures">{drawn}</div>{note}' if drawn or note else ""
+
+
+def _figure(name: str, at: int, source: str) -> str:
+    if is_image(source):
+        return f'<img alt="{escape(name)}: image {at + 1}" src="{source}"/>'
+    return f'<div class="nbc-rich">{source}</div>'
 
 
 def is_image(source: str) -> bool:
@@ -94,5 +104,7 @@ def text(parts: Sequence[Said]) -> str:
         if part.lines_left_out:
             lines.append(f"[{part.name}] … {words.counted(part.lines_left_out, 'earlier line')}")
         lines += [f"[{part.name}] {ansi.plain(line)}" for line in part.lines]
-        lines += [f"[{part.name}] (an image)" for _ in part.images]
+        for image in part.images:
+            told = part.said.get(image, "(an image)")
+            lines += [f"[{part.name}] {line}" for line in told.splitlines()]
     return "\n".join(lines)

@@ -38,10 +38,11 @@ function figures(screens, groups) {
     leftOut += imagesLeftOut;
     images.forEach((source, at) => {
       const figure = element("figure");
-      const image = element("img");
-      image.src = source;
-      image.alt = `${named(engines)}: image ${at + 1}`;
-      figure.append(element("figcaption", "", named(engines)), image);
+      const isImage = source.startsWith("data:image/");
+      const shown = element(isImage ? "img" : "div", isImage ? "" : "nbc-rich");
+      if (isImage) [shown.src, shown.alt] = [source, `${named(engines)}: image ${at + 1}`];
+      else shown.innerHTML = source; // Python has looked that nothing in it acts
+      figure.append(element("figcaption", "", named(engines)), shown);
       box.append(figure);
     });
   }

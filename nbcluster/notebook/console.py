@@ -166,7 +166,7 @@ class Console:
             self._forget_order()
 
     def show_image(self, engine: int, source: str) -> None:
-        """An engine has shown an image."""
+        """An engine has shown an image: a data URL, or plain HTML."""
         screen = self._screen(engine)
         screen.images.append(source)
         screen.has_new_images = True

@@ -1,6 +1,6 @@
 """Draws a cell of several engines in a console: live in a widget, then as one static output. Knows no threads.
 
-Text and images are in the console; what else is displayed stands below it, as without one.
+Text, images and plain tables are in the console; what else is displayed stands below it, as without one.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nbcluster.drawing import console as drawing
+from nbcluster.drawing.plainhtml import is_plain
 from nbcluster.ids import EngineNumber
 from nbcluster.notebook.console import Console
 from nbcluster.notebook.display import CellDisplay, CellEvent
@@ -57,6 +58,8 @@ class ConsoleDisplay(CellDisplay):
         self._wipe_on_next: set[int] = set()
         self._below: set[int] = set()
         """Engines that have something below the console."""
+        self._said: dict[str, str] = {}
+        """The text of what is shown as HTML."""
 
     def apply(self, event: CellEvent, buffers: Buffers, now: float) -> list[Operation]:
         """Return what an event shows at once."""
@@ -126,6 +129,8 @@ class ConsoleDisplay(CellDisplay):
                 self._console.write(engine, "stdout", f"{item.data['text/plain']}\n")
             case Rich() if not item.update and item.display_id is None and (source := _image(item)):
                 self._console.show_image(engine, source)
+                if not drawing.is_image(source):
+                    self._said[source] = str(item.data.get("text/plain", "(a table)"))
             case Wipe(wait):
                 if wait:
                     self._wipe_on_next.add(engine)
@@ -141,17 +146,19 @@ class ConsoleDisplay(CellDisplay):
         parts = []
         for engines in self._console.same:
             screen = self._console.screens[engines[0]]
-            of = engines_phrase(engines)
+            of, images = engines_phrase(engines), tuple(screen.images)
             parts.append(
-                drawing.Said(of, screen.texts, screen.left_out, tuple(screen.images), screen.images_left_out)
+                drawing.Said(of, screen.texts, screen.left_out, images, screen.images_left_out, self._said)
             )
         return parts
 
 
 def _image(item: Rich) -> str:
-    """The image of a bundle as a data URL; "" when it is something else, or richer."""
-    if set(item.data) & {"text/html", "application/vnd.jupyter.widget-view+json"}:
-        return ""
+    """The image of a bundle as a data URL, or its HTML when that is plain; "" when it is something else, or richer."""
+    html = item.data.get("text/html")
+    if html is not None or "application/vnd.jupyter.widget-view+json" in item.data:
+        is_alone = not set(item.data) - {"text/html", "text/plain", *IMAGES}
+        return html if is_alone and isinstance(html, str) and is_plain(html) else ""
     for kind in IMAGES:
         found = item.data.get(kind)
         if isinstance(found, str):

@@ -245,6 +245,19 @@ def test_without_a_page_there_is_the_static_output_alone() -> None:
     assert not stays.update
 
 
+def test_plain_tables_are_side_by_side_in_the_console_and_text_where_there_is_no_html() -> None:
+    cell, table = Drawn(), "<table><tr><td>{}</td></tr></table>"
+    for engine in (0, 1):
+        cell.displays(engine, html=table.format(engine), plain=f"cell {engine}\nof it")
+    cell.pass_time()
+    assert cell.widget.told["engines"]["1"]["images"] == [table.format(1)]
+    _live, stays = (each for each in cell.end() if isinstance(each, Show))
+    assert f'<figure><figcaption>engine 1</figcaption><div class="nbc-rich">{table.format(1)}</div>' in str(
+        stays.data["text/html"]
+    )
+    assert "[engine 0] cell 0\n[engine 0] of it" in str(stays.data["text/plain"])
+
+
 def test_what_is_richer_stands_below_and_silence_shows_nothing() -> None:
     assert Drawn().end() == []
     cell = Drawn()
