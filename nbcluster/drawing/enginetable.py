@@ -117,7 +117,7 @@ def body(row: EngineRow, actions: str = "") -> str:
         f'<td class="nbc-number">{"" if row.cpu is None else f"{row.cpu} %"}</td>',
         f"<td>{escape(words.short(row.kernel))}</td>",
         f"<td{process}>{escape(words.short(row.host))}</td>",
-        f'<td class="nbc-actions">{actions}</td>' if actions else "",
+        f'<td class="nbc-does">{actions}</td>' if actions else "",
     )
     return f"<tr>{''.join(cells)}</tr>{_note(row, len(cells) - (not actions))}"
 

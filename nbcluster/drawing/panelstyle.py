@@ -65,8 +65,8 @@ color:var(--jp-ui-font-color2,inherit);border-bottom:1px solid var(--jp-border-c
 .nbc.nbc .nbc-enginetable .nbc-runs{width:100%;max-width:0;overflow:hidden;text-overflow:ellipsis}
 .nbc.nbc .nbc-enginetable th:nth-child(3){min-width:7rem}
 .nbc.nbc td.nbc-number{font-variant-numeric:tabular-nums;text-align:right}
-.nbc.nbc td.nbc-actions{text-align:right;padding-right:0}
-.nbc td.nbc-actions button{min-height:22px;padding:0 8px;margin-left:4px}
+.nbc.nbc td.nbc-does{text-align:right;padding-right:0}
+.nbc td.nbc-does button{min-height:22px;padding:0 8px;margin-left:4px}
 .nbc .nbc-busy>span{color:#E69F00}
 .nbc .nbc-idle>span{color:#009E73}
 .nbc .nbc-failed>span{color:#D55E00}

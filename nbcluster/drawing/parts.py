@@ -28,6 +28,11 @@ def head(wait: Wait) -> str:
     return f"<p><b>{escape(words.short(wait.what))}</b> <span>{phrases}</span></p>"
 
 
+def ended(why: str) -> str:
+    """That nothing more is told, where that is so: what is drawn below is as it was then."""
+    return f"<p>✕ {escape(words.as_it_was(why))}</p>" if why else ""
+
+
 def chosen(bars: Sequence[Bar]) -> tuple[list[Bar], list[Bar]]:
     """The bars to be drawn, in their order, and the rest: what runs, failed or waits goes before what is done."""
     if len(bars) <= MOST_BARS:

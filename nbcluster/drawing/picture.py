@@ -62,7 +62,7 @@ class Picture:
         """The parts of a live view as HTML, by name."""
         board, scope = self.board, self.board.scope
         return {
-            "head": parts.head(self.wait) if self.wait is not None else "",
+            "head": (parts.head(self.wait) if self.wait is not None else "") + parts.ended(board.ended),
             "bars": parts.bars(self._bars, scope.labels_left_out, self._names),
             "graph": graph(self._graph) if self._graph is not None else "",
             "engines": parts.engines(board.engines, scope.engines_left_out),
@@ -91,6 +91,8 @@ class Picture:
         lines = []
         if self.wait is not None:
             lines.append(f"{words.short(self.wait.what)}: {', '.join(words.headline(self.wait))}")
+        if self.board.ended:
+            lines.append(words.as_it_was(self.board.ended))
         drawn, rest = parts.chosen(self._bars)
         names = {bar.label: words.short(self._names.get(bar.label, bar.label)) for bar in drawn}
         width = max(map(len, names.values()), default=0)

@@ -19,6 +19,9 @@ NARROWEST = 0.8
 GAP = 0.5
 """Between neighbours, so that they are told apart."""
 
+_TEXTS = '<g class="nbc-texts">'
+_TEXTS_END = "</g>"
+
 
 Strips = Mapping[EngineNumber, Sequence[Strip]]
 
@@ -29,10 +32,29 @@ def stream(svg: str, strips: Strips, scope: Scope) -> str:
     if not lanes:
         return ""
     colours = colours_of(strips)
+    before, _, rest = svg.partition(_TEXTS)
+    bare = before + rest.partition(_TEXTS_END)[2]
     return (
-        f'{svg}<p class="nbc-legend">{_legend(colours)}</p>'
+        f'<div class="nbc-stream">{bare}{_labels(lanes)}</div><p class="nbc-legend">{_legend(colours)}</p>'
         f'<p class="nbc-dim nbc-note">{escape(_said(lanes, scope))}</p>'
     )
+
+
+def _labels(lanes: Sequence[tuple[EngineNumber, Sequence[Strip]]]) -> str:
+    """The texts of the drawing, by styles: where these are taken out they would be loose words."""
+    height = len(lanes) + 1
+    texts = [(str(engine), at, "") for at, (engine, _) in enumerate(lanes)]
+    texts.append(("0 s", len(lanes), f"left:{100 * LEFT / WIDTH:.1f}%"))
+    texts.append((_far(lanes), len(lanes), "left:auto;right:0"))
+    return "".join(
+        f'<i aria-hidden="true" data-t="{text}" style="top:{100 * (at + 0.5) / height:.2f}%;{where}"></i>'
+        for text, at, where in texts
+    )
+
+
+def _far(lanes: Sequence[tuple[EngineNumber, Sequence[Strip]]]) -> str:
+    first = min(row[0].start for _, row in lanes)
+    return words.duration(max(strip.end for _, row in lanes for strip in row) - first)
 
 
 def drawing(strips: Strips, scope: Scope) -> str:
@@ -44,8 +66,10 @@ def drawing(strips: Strips, scope: Scope) -> str:
     last = max(strip.end for _, row in lanes for strip in row)
     colours = colours_of(strips)
     scale = (WIDTH - LEFT) / max(1e-6, last - first)
+    texts = "".join(
+        f'<text x="0" y="{at * ROW + 12}">{engine}</text>' for at, (engine, _) in enumerate(lanes)
+    )
     rows = "".join(
-        f'<text x="0" y="{at * ROW + 12}">{engine}</text>'
         f'<path d="M{LEFT} {at * ROW + ROW - 1.5}H{WIDTH}" stroke="currentColor" stroke-opacity=".2"/>'
         f"{_row(row, at * ROW, first, scale, colours)}"
         for at, (engine, row) in enumerate(lanes)
@@ -55,9 +79,9 @@ def drawing(strips: Strips, scope: Scope) -> str:
     told = escape(f"task stream of {of} over {words.duration(last - first)}: {_said(lanes, scope)}")
     return (
         f'<svg role="img" aria-label="{told}" viewBox="0 0 {WIDTH} {height + 16}" width="{WIDTH}" '
-        f'height="{height + 16}">{rows}'
+        f'height="{height + 16}">{rows}{_TEXTS}{texts}'
         f'<text x="{LEFT}" y="{height + 13}">0 s</text>'
-        f'<text x="{WIDTH}" y="{height + 13}" text-anchor="end">{words.duration(last - first)}</text></svg>'
+        f'<text x="{WIDTH}" y="{height + 13}" text-anchor="end">{words.duration(last - first)}</text>{_TEXTS_END}</svg>'
     )
 
 

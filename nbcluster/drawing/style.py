@@ -53,14 +53,19 @@ box-shadow:inset 0 0 0 1px var(--jp-border-color1,rgba(128,128,128,.5))}
 .nbc i.nbc-running{background:repeating-linear-gradient(90deg,#56B4E9 0 4px,#56B4E988 4px 8px)}
 .nbc i.nbc-failed{background:repeating-linear-gradient(45deg,#D55E00 0 4px,#FFB07C 4px 7px)}
 .nbc i.nbc-cancelled{background:repeating-linear-gradient(135deg,#7F7F7F 0 3px,#7F7F7F55 3px 6px)}
-.nbc ul.nbc-engines{display:flex;flex-wrap:wrap;gap:3px 12px;margin:2px 0 4px;padding:0;list-style:none}
-.nbc .nbc-engine{display:inline-flex;align-items:center;gap:5px;margin:0;font-size:12px;white-space:nowrap}
+.nbc ul.nbc-engines{display:grid;grid-template-columns:repeat(auto-fill,minmax(7.5rem,1fr));gap:3px 12px;
+margin:2px 0 4px;padding:0;list-style:none}
+.nbc .nbc-engine{display:flex;align-items:center;gap:5px;margin:0;font-size:12px;white-space:nowrap}
 .nbc .nbc-load{display:inline-block;width:42px;height:8px;border-radius:2px;overflow:hidden;
 background:var(--jp-layout-color3,rgba(128,128,128,.25));
 box-shadow:inset 0 0 0 1px var(--jp-border-color1,rgba(128,128,128,.5))}
 .nbc .nbc-load>i{display:block;height:100%;background:#009E73}
 .nbc svg{display:block;max-width:100%;height:auto;overflow:visible}
 .nbc svg text{fill:currentColor;font:11px var(--jp-ui-font-family,system-ui,sans-serif)}
+.nbc .nbc-stream{position:relative;max-width:900px}
+.nbc .nbc-stream>i{position:absolute;left:0;font:11px/1 var(--jp-ui-font-family,system-ui,sans-serif);
+transform:translateY(-50%)}
+.nbc .nbc-stream>i::before{content:attr(data-t)}
 .nbc .nbc-curves{display:flex;flex-wrap:wrap;gap:4px 18px;margin:2px 0 4px}
 .nbc .nbc-curves figure{margin:0}
 .nbc .nbc-curves figcaption{font-size:12px}
@@ -118,6 +123,8 @@ outline:2px solid var(--jp-brand-color1,#0072B2);outline-offset:-2px}
 .nbc .nbc-figures figure{margin:0}
 .nbc .nbc-figures figcaption{font-size:12px}
 .nbc .nbc-figures img{max-width:260px;max-height:220px;background:#fff;display:block}
+.nbc .nbc-rich{max-width:420px;max-height:220px;overflow:auto;font-size:12px}
+.nbc.nbc .nbc-rich table{width:auto}
 .nbc .nbc-bold{font-weight:700}
 .nbc .nbc-faint{opacity:.7}
 .nbc .nbc-italic{font-style:italic}

@@ -10,6 +10,7 @@ from nbcluster.protocol.feed import Bar, EngineLoad
 LONGEST_LABEL = 60
 """Characters of a label that are shown."""
 
+LONGEST_REASON = 400
 
 FEW = 5
 """Tasks that must have ended before a rate is told."""
@@ -33,6 +34,12 @@ def short(label: str) -> str:
     """A label that fits; what is left out is told by an ellipsis."""
     line = " ".join(label.split())
     return line if len(line) <= LONGEST_LABEL else f"{line[: LONGEST_LABEL - 1]}…"
+
+
+def as_it_was(why: str) -> str:
+    """That what is shown is of the moment when the last of it was told, and why no more was."""
+    line = " ".join(why.split())
+    return f"as it was last told; {line if len(line) <= LONGEST_REASON else f'{line[: LONGEST_REASON - 1]}…'}"
 
 
 def counted(number: int, unit: str) -> str:

@@ -35,6 +35,9 @@ DRAW_EVERY = 0.2
 GRAPH_BYTES = 100_000
 """Bytes a second that the drawing of a graph may cost the page; large ones are sent more seldom."""
 
+SETTLE = 2.0
+"""Seconds that the end of a cell waits at most until what was stopped is told to have ended."""
+
 SAY_EVERY = 10.0
 """Seconds between two sentences for screen readers."""
 
@@ -183,6 +186,8 @@ class ViewLine(Line):
         """Count some more that have ended."""
         self._done += count
         self._failed = failed or self._failed
+        if self.wants_ticks:  # who computes between two results does not wait, and does not tick
+            self.tick()
 
     def interrupted(self) -> None:
         """The work is stopped before its end."""
@@ -255,6 +260,8 @@ class CellView:
         self._over: threading.Event | None = None
         self._thread: threading.Thread | None = None
         self._widget: Any = None
+        self._shown = ""
+        """The picture that was shown last, to stay."""
         self._is_displayed = False
         """There is a display of this cell, live or not."""
         self._is_drawn_live = False
@@ -297,23 +304,38 @@ class CellView:
         if self._thread is not None:
             self._thread.join(timeout=2)
         if self._is_watched:
+            self._wait_for_stopped()
+            if self._is_displayed and not self._is_drawn_live:
+                self._stay()  # what has ended since then belongs to it, as long as it is watched
             self._is_watched = False
             with suppress(NBClusterError, TimeoutError):
-                board = self.cluster.unwatch(self._told)
-                if self._is_displayed and board.items != self._board.items and not self._is_drawn_live:
-                    self._board = board
-                    self._stay()
+                self.cluster.unwatch(self._told)
         if self._widget is not None:
             self._widget.clear()
             self._widget = None
+
+    def _wait_for_stopped(self) -> None:
+        """What was stopped does not end at once, and the picture that stays is not to say that it runs."""
+        if self._stop is None or not self._stop.is_asked:
+            return
+        until = time.monotonic() + SETTLE
+        while True:
+            self._news.clear()
+            is_over = all(bar.ended == bar.total for bar in self._board.bars)
+            if is_over or self._board.ended or not self._news.wait(until - time.monotonic()):
+                return
 
     def _stay(self) -> None:
         """Show the picture that stays, in the place of the live one if there was one."""
         self._is_drawn_live = False
         board = self._latest()
         picture = Picture(board, self._wait, self._since_of(board), graph=self._graph)
+        html = picture.html()
+        if html == self._shown:
+            return
+        self._shown = html
         self._publish.publish(
-            data={"text/html": picture.html(), "text/plain": picture.text()},
+            data={"text/html": html, "text/plain": picture.text()},
             transient={"display_id": self._key},
             update=self._is_displayed,
         )
@@ -391,6 +413,7 @@ class CellView:
         data, metadata = widget.bundle(picture.text())
         send_show(self._publish, Show(data, metadata, self._key, self._is_displayed), self._parent)
         self._is_displayed = self._is_drawn_live = True
+        self._shown = ""
 
 
 def _glance(board: Board) -> None:

@@ -21,6 +21,10 @@ def test_a_page_has_a_live_view_that_moves_while_the_kernel_is_busy_and_then_a_p
     page.wait_for(lambda: displays(page.of(cell)), "the live view")
     [made] = displays(page.of(cell))
     model = made["data"][VIEW]["model_id"]
+    assert made["data"]["text/plain"].startswith("gather: "), (
+        "a front end without widgets shows a line of text"
+    )
+    assert " of 60 calls" in made["data"]["text/plain"]
 
     def bars() -> list[str]:
         states = [message["content"]["data"].get("state", {}) for message in page.comms("comm_msg", model)]

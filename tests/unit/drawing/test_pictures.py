@@ -106,6 +106,8 @@ def test_where_styles_are_taken_out_an_image_says_the_same() -> None:
     assert {"#0072B2", "#D55E00", "#7F7F7F", "#56B4E9"} <= set(fills)
     assert [each.get("class") for each in image.findall(".//{*}path") if each.get("class")] == ["nbc-c0"]
     assert ".nbc .nbc-plain{display:none}" in html, "where they are kept it is not seen"
+    left = re.sub(r"<style.*?</style>|<[^>]*>", "\n", html, flags=re.S)
+    assert "0 s" not in [line.strip() for line in left.splitlines()], "no words of the drawing stand alone"
 
 
 def test_whatever_a_colour_says_is_said_in_words_too() -> None:
@@ -204,6 +206,13 @@ def test_the_largest_picture_is_under_200_kilobytes() -> None:
 )
 def test_headlines(wait: Wait, said: str) -> None:
     assert ", ".join(words.headline(wait)) == said
+
+
+def test_a_cluster_that_tells_no_more_is_said_with_the_reason() -> None:
+    picture = Picture(board(*EVERYTHING).end("the controller <b>died</b>"), Wait("gather", 3, 10))
+    assert picture.text().splitlines()[1] == "as it was last told; the controller <b>died</b>"
+    for html in (picture.html(), picture.parts()["head"]):
+        assert "as it was last told; the controller &lt;b&gt;died&lt;/b&gt;" in html
 
 
 def test_nothing_was_sent_yet() -> None:

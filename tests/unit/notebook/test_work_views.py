@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -67,13 +68,15 @@ class Cluster:
     def __init__(self) -> None:
         self.listeners: list[Callable[[Board], None]] = []
         self.board = Board()
-        self.watched = 0
+        self.watched = self.begun = 0
         self.lost = False
         self.tell(0)
 
     def tell(self, done: int) -> None:
-        items = (Bar("fit", 9, done=done, first=99.0, last=100.0 + done), Scope(99.0))
-        self.board = self.board.apply(WorkTold(1, 100.0 + done, True, items))
+        self.show(Bar("fit", 9, done=done, first=99.0, last=100.0 + done))
+
+    def show(self, bar: Bar) -> None:
+        self.board = self.board.apply(WorkTold(1, bar.last, True, (bar, Scope(99.0))))
         for listener in self.listeners:
             listener(self.board)
 
@@ -81,6 +84,7 @@ class Cluster:
         if self.lost:
             raise ControllerLost("it ended")
         self.watched += 1
+        self.begun += not self.listeners
         self.listeners.append(listener)
         listener(self.board)
 
@@ -138,6 +142,7 @@ def test_a_wait_that_lasts_is_live_and_then_one_picture_under_one_id(widgets: li
     assert {key for key, _, _ in shell.display_pub.shown} == {"nbcluster-work-cell"}
     assert "9 done" in shell.display_pub.shown[-1][2]["text/plain"]
     assert cluster.listeners == []
+    assert cluster.begun == 1, "a feed that begins anew knows no task stream"
     assert (widgets[0].head, widgets[0].bars) == ("", ""), "nothing of the live view is left"
     views.close()
     assert widgets[0].comm is None
@@ -208,6 +213,31 @@ def test_a_wait_is_stopped_by_its_name_as_by_ctrl_c_and_only_while_it_lasts(
     assert not line.is_stopped, "it was over: nothing else is interrupted in its place"
 
 
+def test_what_was_stopped_is_not_said_to_run_in_the_picture_that_stays(
+    monkeypatch: pytest.MonkeyPatch, widgets: list[LiveWidget]
+) -> None:
+    monkeypatch.setattr(workviews, "SETTLE", 10.0)
+    shell, cluster = Shell(), Cluster()
+    views = WorkViews(shell, lambda _: cluster)
+
+    def be_stopped() -> None:
+        with views.wait(cluster, SHOWN) as line:
+            line.tick()
+            wait_live(shell)
+            cluster.show(Bar("fit", 9, running=2, first=99.0, last=100.0))
+            threading.Thread(target=line.stop.ask).start()
+            wait_until(lambda: False, 10, "the interrupt")
+
+    with pytest.raises(KeyboardInterrupt):
+        be_stopped()
+    ended = Bar("fit", 9, cancelled=9, first=99.0, last=101.0)
+    later = threading.Timer(0.1, cluster.show, [ended])
+    later.start()
+    views.cell_ended()
+    later.join()
+    assert "fit  0 of 9 done, 9 cancelled" in shell.display_pub.shown[-1][2]["text/plain"]
+
+
 def test_only_waits_of_the_main_thread_can_be_stopped() -> None:
     stops: list[Stop] = []
     thread = threading.Thread(target=lambda: stops.append(Stop()))
@@ -263,6 +293,30 @@ def test_headless_there_is_only_the_picture_that_stays(widgets: list[LiveWidget]
     views.cell_ended()
     assert shell.display_pub.kinds() == [(False, ["text/html", "text/plain"])]
     assert widgets == []
+
+
+def test_where_there_are_no_widgets_the_picture_stays_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nbcluster.notebook.livewidget", None)
+    shell, cluster = Shell(), Cluster()
+    views = WorkViews(shell, lambda _: cluster)
+    with views.wait(cluster, SHOWN) as line:
+        line.tick()
+        wait_until(lambda: cluster.watched, 10, "somebody to watch")
+        cluster.tell(4)
+        wait_until(lambda: line.wait.seconds > workviews.SHOW_AFTER, 10, "a wait that is worth showing")
+    assert shell.display_pub.kinds() == [(False, ["text/html", "text/plain"])]
+    assert "fit  4 of 9 done" in shell.display_pub.shown[0][2]["text/plain"]
+
+
+def test_who_computes_between_two_results_is_shown_too(widgets: list[LiveWidget]) -> None:
+    shell, cluster = Shell(), Cluster()
+    views = WorkViews(shell, lambda _: cluster)
+    with views.wait(cluster, SHOWN) as line:
+        line.advance()  # and the thread computes on, and ticks no more
+        wait_live(shell)
+        cluster.tell(4)
+        wait_until(lambda: "4 of 9 done" in widgets[0].bars, 10, "the bar to move")
+    assert shell.display_pub.kinds()[-1] == (True, ["text/html", "text/plain"])
 
 
 def test_what_is_short_shows_nothing_and_does_not_even_watch(monkeypatch: pytest.MonkeyPatch) -> None:
