@@ -17,7 +17,6 @@ from benchmarks.processes import MARKER, end_all
 from benchmarks.systems import SYSTEMS
 
 ROOT = Path(__file__).parent.parent
-TIME_LIMIT = 600.0
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,13 @@ def interleaved(systems: list[str], measurements: list[Measurement], rounds: int
         for turn in range(min(rounds, measurement.rounds or rounds)):
             first = turn % max(len(able), 1)
             for system in able[first:] + able[:first]:
-                yield run_once(system, measurement.name)
+                yield run_once(system, measurement)
 
 
-def run_once(system: str, measurement: str) -> Run:
+def run_once(system: str, measurement: Measurement) -> Run:
     """Run in a fresh process with directories of its own, and clear away what it leaves."""
     run_id = uuid.uuid4().hex
+    name, limit = measurement.name, measurement.time_limit
     with tempfile.TemporaryDirectory(prefix="nbcb", dir="/tmp", ignore_cleanup_errors=True) as top:
         directories = {
             "NBCLUSTER_DIR": "r",
@@ -61,20 +61,20 @@ def run_once(system: str, measurement: str) -> Run:
             "IPYTHONDIR": "i",
         }
         environment = {name: value for name, value in os.environ.items() if name != "JPY_PARENT_PID"}
-        for name, directory in directories.items():
+        for variable, directory in directories.items():
             path = Path(top) / directory
             path.mkdir(mode=0o700, exist_ok=True)
-            environment[name] = str(path)
+            environment[variable] = str(path)
         environment[MARKER] = run_id
-        command = [sys.executable, "-m", "benchmarks.worker", system, measurement]
+        command = [sys.executable, "-m", "benchmarks.worker", system, name]
         try:
             result = subprocess.run(
-                command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIME_LIMIT
+                command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=limit
             )
         except subprocess.TimeoutExpired:
-            return Run(measurement, system, {}, end_all(run_id), f"no answer within {TIME_LIMIT:g} s")
+            return Run(name, system, {}, end_all(run_id), f"no answer within {limit:g} s")
         left_behind = end_all(run_id)
     if result.returncode != 0:
         last_words = "\n".join(result.stderr.strip().splitlines()[-6:])
-        return Run(measurement, system, {}, left_behind, last_words or f"exit code {result.returncode}")
-    return Run(measurement, system, json.loads(result.stdout.strip().splitlines()[-1]), left_behind)
+        return Run(name, system, {}, left_behind, last_words or f"exit code {result.returncode}")
+    return Run(name, system, json.loads(result.stdout.strip().splitlines()[-1]), left_behind)

@@ -24,6 +24,7 @@ from benchmarks.measurements import (
     one_call,
     one_engine,
     outstanding,
+    page,
     printing,
     shared_from,
     start,
@@ -54,6 +55,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         million,
         killed_calls,
         watched,
+        page,
         cancelled,
         arrays_pushed,
         arrays_returned,
@@ -72,5 +74,6 @@ MEASUREMENTS: dict[str, Measurement] = {
         graphs.DAG,
         between_hosts.MEASUREMENT,
         between_hosts.ENCRYPTED,
+        watched.MILLION,
     )
 }

@@ -38,6 +38,8 @@ class Measurement:
     """Systems that are asked; all when empty."""
     rounds: int | None = None
     """How often at most, where once takes long."""
+    time_limit: float = 600.0
+    """Seconds that once may take."""
 
 
 @dataclass(frozen=True)
