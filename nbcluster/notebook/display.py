@@ -365,7 +365,7 @@ def _failure(event: TaskDone) -> str:
         case Succeeded() | Cancelled():
             return ""
         case Raised(ename=ename, evalue=evalue):
-            return f"{ename}: {evalue}".splitlines()[0][:200]
+            return (f"{ename}: {evalue}" if evalue else ename).splitlines()[0][:200]
         case Lost(reason=reason):
             return reason.splitlines()[0][:200] if reason else "the engine ended"
         case TimedOut(seconds=seconds):

@@ -78,6 +78,11 @@ class Notebook:
         made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells or ("",)])
         made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(made, server.root / f"{name}.ipynb")
+        return cls.join(page, server, name)
+
+    @classmethod
+    def join(cls, page: Page, server: Server, name: str) -> Notebook:
+        """Open a notebook that is there; one that is open elsewhere shares its kernel."""
         self = cls(page, server, name)
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self._complain(str(error)))

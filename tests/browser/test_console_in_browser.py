@@ -19,7 +19,7 @@ START = (
 CELL = r"""%%distributed --group engine
 import os, time
 from pathlib import Path
-from IPython.display import Image
+from IPython.display import HTML, Image
 print('\x1b[1;32mgreen\x1b[0m <b>bold</b><img src=x onerror="window.hit=1">')
 for percent in (10, 50, 100):
     print(f'\r{percent} %', end='')
@@ -32,6 +32,7 @@ import io
 figure = Figure(figsize=(3, 2)); figure.subplots().plot([1, ENGINE, 2])
 made = io.BytesIO(); figure.savefig(made, format='png')
 display(Image(made.getvalue()))
+display(HTML(f"<table><tr><td>table {ENGINE}</td></tr></table>"))
 while not Path(GO).exists():
     time.sleep(0.02)
 """
@@ -52,7 +53,8 @@ def test_a_console_has_a_tab_for_each_engine_and_stays_as_one_output(notebook, w
     expect(tabs).to_have_count(6, timeout=30_000)
     text = console.get_by_role("tabpanel")
     expect(text).to_contain_text("[3] line 2 of engine 1", timeout=30_000)
-    expect(console.locator("figure")).to_have_count(4)
+    expect(console.locator("figure img")).to_have_count(4)
+    expect(console.locator("figure td")).to_have_text(["table 0", "table 0", "table 1", "table 1"])
     expect(text.locator(".nbc-green").first).to_have_text("green")
     for theme in ("JupyterLab Dark", "JupyterLab Light"):
         nb.use_theme(theme)
@@ -63,7 +65,7 @@ def test_a_console_has_a_tab_for_each_engine_and_stays_as_one_output(notebook, w
     nb.page.keyboard.press("ArrowRight")
     expect(text).to_contain_text("engines 0, 1: 2 the same")
     expect(text).to_contain_text("engines 2, 3: 2 the same")
-    expect(console.locator("figcaption")).to_have_text(["engines 0, 1", "engines 2, 3"])
+    expect(console.locator("figcaption")).to_have_text(["engines 0, 1"] * 2 + ["engines 2, 3"] * 2)
     nb.picture("console-same-light")
     for _ in range(3):
         nb.page.keyboard.press("ArrowRight")
@@ -73,7 +75,7 @@ def test_a_console_has_a_tab_for_each_engine_and_stays_as_one_output(notebook, w
         'green <b>bold</b><img src=x onerror="window.hit=1">',
         *("100 %", "line 0 of engine 1", "line 1 of engine 1", "line 2 of engine 1"),
     ]
-    expect(console.locator("figure")).to_have_count(1)
+    expect(console.locator("figure")).to_have_count(2)
     assert nb.count(2) == "[*]:", "the kernel is busy"
     go.touch()
     nb.wait_for_end(2)
@@ -81,6 +83,7 @@ def test_a_console_has_a_tab_for_each_engine_and_stays_as_one_output(notebook, w
     stays = nb.outputs(2).first
     expect(stays.locator("summary")).to_have_text(["engines 0,1: 2 lines", "engines 2,3: 5 lines"])
     expect(stays.locator("figure img")).to_have_count(2)
+    expect(stays.locator("figure td")).to_have_text(["table 0", "table 1"])
     expect(stays).to_contain_text('<b>bold</b><img src=x onerror="window.hit=1">')
     for theme in ("JupyterLab Light", "JupyterLab Dark"):
         nb.use_theme(theme)

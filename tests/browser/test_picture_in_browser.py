@@ -1,4 +1,4 @@
-"""Progress in Notebook 7, and its picture in a file that is opened later, where there is no kernel at all."""
+"""Progress and its button in Notebook 7, and its picture in a file that is opened later, where there is no kernel."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def test_the_live_view_in_notebook_7_and_its_picture_in_a_file_without_a_kernel(
     nb = notebook(
         START,
         f"gather([cluster.submit(work, n, {str(go)!r}) for n in range(20)])[-1]",
+        "gather([cluster.submit(time.sleep, 600) for n in range(3)])",
         interface="notebook",
     )
     nb.run(0)
@@ -45,6 +46,17 @@ def test_the_live_view_in_notebook_7_and_its_picture_in_a_file_without_a_kernel(
     expect(nb.outputs(1).first).to_contain_text("20 of 20 calls")
     expect(nb.outputs(1).first.locator('svg[aria-label^="task stream"]')).to_be_visible()
     expect(nb.outputs(1).first.locator("img")).to_be_hidden()
+
+    nb.start(2)
+    button = nb.cell(2).get_by_role("group", name="progress of the cell").get_by_role("button")
+    expect(button).to_have_text("■ Stop", timeout=30_000)
+    assert nb.count(2) == "[*]:", "the kernel is busy"
+    with nb.page.expect_response("**/nbcluster/clusters/*/stop") as answer:
+        button.click()
+    assert answer.value.status == 202
+    nb.wait_for_end(2)
+    nb.wait_for_text(2, "stopped: 3 of 3 are cancelled; engines keep their state")
+    nb.wait_for_text(2, "0 of 3 done, 3 cancelled")
     nb.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
     file = nb.server.root / f"{nb.name}.ipynb"
     nb.wait_until(lambda: "task stream" in file.read_text(), lambda: "the file to be saved")
@@ -64,6 +76,10 @@ def test_the_live_view_in_notebook_7_and_its_picture_in_a_file_without_a_kernel(
     shown = again.outputs(1).first
     expect(shown).to_contain_text("20 done")
     expect(shown.locator("svg, style")).to_have_count(0)
+    left = [line.strip() for line in shown.inner_text().splitlines()]
+    assert not any(re.fullmatch(r"[\d.]+( m?s)?", line) for line in left), (
+        "no number of the drawing stands alone"
+    )
     image = shown.locator('img[alt^="gather: 20 of 20 calls"]')
     expect(image).to_be_visible()
     assert image.evaluate("image => image.complete && image.naturalWidth") > 800

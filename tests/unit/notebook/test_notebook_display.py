@@ -204,6 +204,13 @@ def test_the_first_failure_is_told_while_others_run():
     assert cell.at(2) == []
 
 
+def test_a_failure_that_says_nothing_is_its_name_alone():
+    cell = Drawing(0, 1)
+    cell.at(0, raised(0, "KeyboardInterrupt", ""))
+    [told] = cell.at(0.3)
+    assert told.text.startswith("[0] KeyboardInterrupt (others still run; ")
+
+
 def test_a_failure_of_all_at_once_is_left_to_the_error():
     cell = Drawing(0, 1)
     cell.at(0, raised(0), done(1, Lost("engine 1 was killed by SIGKILL")))
