@@ -3,6 +3,7 @@ second try."""
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import os
@@ -73,6 +74,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if needs_a_world(item):
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what lives now out of the garbage collector's way: many tests, and CPython's, collect again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

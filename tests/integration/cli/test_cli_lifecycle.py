@@ -184,7 +184,7 @@ def test_a_hung_controller_is_listed_and_killed(cli, connection, world) -> None:
     stopped = cli("stop").stdout
     assert "cluster 'default' did not answer and was killed" in stopped
     assert f"{pid_of(stopped, 'controller')}" in stopped
-    wait_until(lambda: not world.leftovers(), 5, "nothing to be left")
+    wait_until(lambda: not world.leftovers(), 30, "nothing to be left")
 
 
 def pid_of(text: str, role: str) -> str:
@@ -199,7 +199,7 @@ def test_a_hung_supervisor_does_not_save_the_cluster(cli, connection, world) -> 
     for process in (connection()["pid"], connection()["supervisor"]):
         os.kill(process, signal.SIGSTOP)
     assert "was killed" in cli("stop").stdout
-    wait_until(lambda: not world.leftovers(), 5, "nothing to be left")
+    wait_until(lambda: not world.leftovers(), 30, "nothing to be left")
 
 
 def test_clean_removes_what_a_killed_cluster_left(cli, connection, world) -> None:
@@ -209,7 +209,7 @@ def test_clean_removes_what_a_killed_cluster_left(cli, connection, world) -> Non
     dead = connection()
     for process in (dead["supervisor"], dead["pid"]):
         os.kill(process, signal.SIGKILL)
-    wait_until(lambda: not is_alive(dead["pid"]), 10, "the controller to be gone")
+    wait_until(lambda: not is_alive(dead["pid"]), 30, "the controller to be gone")
     assert Path(dead["directory"]).exists()
     doctor = cli("doctor", code=1).stdout
     assert "problem  leftovers" in doctor
@@ -230,7 +230,7 @@ def test_clean_ends_orphaned_kernels_and_nothing_else(cli, connection) -> None:
     dead = connection()
     for process in (dead["supervisor"], dead["pid"]):
         os.kill(process, signal.SIGKILL)
-    wait_until(lambda: not is_alive(dead["pid"]), 10, "the controller to be gone")
+    wait_until(lambda: not is_alive(dead["pid"]), 30, "the controller to be gone")
     # A kernel of another language that did not die with its supervisor, and a program that a cell had detached.
     waits = [sys.executable, "-c", "import time; time.sleep(600)"]
     log = Path(dead["directory"]) / "engine-0.log"
@@ -251,9 +251,9 @@ def test_stop_of_a_cluster_that_died_removes_what_it_left(cli, connection, world
     dead = connection()
     for process in (dead["supervisor"], dead["pid"]):
         os.kill(process, signal.SIGKILL)
-    wait_until(lambda: not is_alive(dead["pid"]), 10, "the controller to be gone")
+    wait_until(lambda: not is_alive(dead["pid"]), 30, "the controller to be gone")
     assert "had ended without a word" in cli("stop", "default").stdout
-    wait_until(lambda: not world.leftovers(), 5, "nothing to be left")
+    wait_until(lambda: not world.leftovers(), 30, "nothing to be left")
 
 
 def test_doctor_finds_a_sound_environment(cli) -> None:

@@ -139,7 +139,7 @@ def test_a_client_that_is_killed_is_no_longer_in_the_way(script) -> None:
     assert other.stdout.readline() == "here\n"
     assert len(cluster.status().clients) == 2
     other.send_signal(signal.SIGKILL)
-    wait_until(lambda: len(cluster.status().clients) == 1, 3, "the dead client to be forgotten")
+    wait_until(lambda: len(cluster.status().clients) == 1, DEADLINE, "the dead client to be forgotten")
     assert cluster[0]["left"] == "behind"
     cluster.stop()
 
@@ -170,23 +170,23 @@ def test_a_killed_scripts_own_cluster_ends_within_seconds(world, script) -> None
     process = script(SCRIPT, "wait")
     _, pid = process.stdout.readline().split()
     assert psutil.pid_exists(int(pid))
+    began = time.monotonic()
     process.kill()
     process.wait()
-    began = time.monotonic()
-    wait_until(lambda: world.leftovers() == "", 10, "the script's cluster to end, though a cell runs")
+    wait_until(lambda: world.leftovers() == "", 30, "the script's cluster to end, though a cell runs")
     assert time.monotonic() - began > 1  # it could have come back
 
 
 def test_idle_timeout_ends_a_cluster_that_nobody_uses(world) -> None:
     cluster = Cluster(1, name="idler", idle_timeout=0.5)
     assert cluster.idle_timeout == 0.5
+    began = time.monotonic()
     future = cluster[0].execute("import time; time.sleep(1.5)", wait=False)
     wait_until(future.running, DEADLINE, "the cell to run")
     cluster.close()
-    began = time.monotonic()
     assert find_cluster("idler")
-    wait_until(lambda: world.leftovers() == "", 15, "the cluster to end")
-    assert time.monotonic() - began > 1  # the cell was let end first
+    wait_until(lambda: world.leftovers() == "", 30, "the cluster to end")
+    assert time.monotonic() - began > 1.9  # the cell was let end first
 
 
 def test_idle_timeout_does_not_end_a_cluster_with_a_client() -> None:

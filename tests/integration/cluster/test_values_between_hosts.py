@@ -19,6 +19,7 @@ from nbcluster import Cluster
 from nbcluster.errors import NBClusterError
 from nbcluster.protocol.offers import SHIPPED_FROM
 from nbcluster.testing.hosts import OTHER_HOSTS, WHERE
+from nbcluster.testing.leftovers import find_processes
 from nbcluster.testing.waiting import wait_until
 
 np = pytest.importorskip("numpy")
@@ -69,12 +70,13 @@ def hosts(world: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hosts]:
         yield start
 
 
-def doors_at(address: str) -> set[int]:
-    """The ports at which anybody listens at an address."""
+def doors_at(address: str, world: Any) -> set[int]:
+    """The ports at which processes of this test listen at an address."""
+    ours = {process.pid for process in find_processes(world.test_id)}
     return {
         at.laddr.port
         for at in psutil.net_connections("tcp4")
-        if at.status == psutil.CONN_LISTEN and at.laddr.ip == address
+        if at.status == psutil.CONN_LISTEN and at.laddr.ip == address and at.pid in ours
     }
 
 
@@ -129,19 +131,19 @@ def nothing_large_passes_through_the_controller(cluster: Cluster) -> Iterator[No
     assert memory_of(pid, "VmHWM") - before < 16 << 20
 
 
-def test_a_door_is_opened_when_it_is_needed_and_closed_with_its_engine(hosts: Hosts) -> None:
+def test_a_door_is_opened_when_it_is_needed_and_closed_with_its_engine(hosts: Hosts, world: Any) -> None:
     cluster = hosts("127.0.0.2", "127.0.0.3")
-    before = doors_at("127.0.0.2")
+    before = doors_at("127.0.0.2", world)
     made = cluster.options(on=0).submit(make, LARGE)
     made.exception(DEADLINE)
-    assert doors_at("127.0.0.2") == before
+    assert doors_at("127.0.0.2", world) == before
     assert cluster.options(on=1).submit(len, made).result(DEADLINE) == LARGE
-    (door,) = doors_at("127.0.0.2") - before
+    (door,) = doors_at("127.0.0.2", world) - before
     cluster.restart(0)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", door))
     cluster.stop(force=True)
-    assert doors_at("127.0.0.2") == doors_at("127.0.0.3") == set()
+    assert doors_at("127.0.0.2", world) == doors_at("127.0.0.3", world) == set()
 
 
 def test_a_source_that_is_killed_in_the_midst_ends_the_wait(hosts: Hosts) -> None:

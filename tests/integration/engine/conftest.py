@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +48,8 @@ class Host:
     controller: int = 0
     received: bytes = b""
     clients: list[BlockingKernelClient] = field(default_factory=list)
+    running: set[str] = field(default_factory=set)
+    own_files: set[str] = field(default_factory=set)
 
     def meet(self) -> None:
         """Wait for the controller's first word and its connection."""
@@ -51,6 +57,7 @@ class Host:
         self.controller = json.loads(self.process.stdout.readline())["pid"]
         self.peer, _ = self.listener.accept()
         self.peer.settimeout(DEADLINE)
+        self.own_files = {path.name for path in self.directory.iterdir()}
 
     def order(self, order: Spawn | Signal) -> None:
         """Send an order as the controller."""
@@ -65,7 +72,12 @@ class Host:
             assert data, "the controller is gone"
             self.received += data
         line, _, self.received = self.received.partition(b"\n")
-        return decode_report(line)
+        report = decode_report(line)
+        if isinstance(report, Spawned):
+            self.running.add(report.key)
+        elif isinstance(report, Exited):
+            self.running.discard(report.key)
+        return report
 
     def spawn(self, key: str, *argv: str, fork: bool = False, **more: Any) -> int:
         """Start a process and return its pid."""
@@ -115,12 +127,27 @@ class Host:
         assert report.key == key
         return report
 
-    def stop(self) -> int:
-        """Let the controller end, and return the supervisor's exit code."""
+    def clear(self) -> None:
+        """Leave the clients, end every process, and remove their files: the next test has new ones."""
+        self.leave()
+        for key in list(self.running):
+            self.order(Signal(key, signal.SIGKILL))
+        while self.running:
+            self.report()
+        for path in self.directory.iterdir():
+            if path.name not in self.own_files:
+                path.unlink() if not path.is_dir() else shutil.rmtree(path)
+
+    def leave(self) -> None:
+        """End what clients have open."""
         for client in self.clients:
             client.stop_channels()
             client.context.destroy(linger=0)
         self.clients.clear()
+
+    def stop(self) -> int:
+        """Let the controller end, and return the supervisor's exit code."""
+        self.leave()
         if self.peer is not None:
             self.peer.close()
         return self.process.wait(DEADLINE)
@@ -145,8 +172,15 @@ StartHost = Callable[..., Host]
 @pytest.fixture
 def start_host(world: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[StartHost]:
     """Start supervisors; afterwards each must be gone."""
-    hosts: list[Host] = []
     monkeypatch.setenv("PYTHONPATH", str(HERE))
+    with hosts_of(world) as start:
+        yield start
+
+
+@contextmanager
+def hosts_of(world: Any, env: dict[str, str] | None = None) -> Iterator[StartHost]:
+    """Start supervisors in a world; afterwards each must be gone."""
+    hosts: list[Host] = []
 
     def start(meet: bool = True, **options: Any) -> Host:
         number = len(hosts)
@@ -169,6 +203,7 @@ def start_host(world: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[StartHos
             [sys.executable, "-m", "nbcluster.engine.supervisor"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env=env,
         )
         assert process.stdin is not None
         process.stdin.write(json.dumps(config).encode() + b"\n")
@@ -204,6 +239,33 @@ def each_start_method(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 def host(start_host: StartHost) -> Host:
     """Return one running supervisor."""
     return start_host()
+
+
+@dataclass
+class Shared:
+    """A supervisor for the tests of a module; after a test that left it in a state unknown, another."""
+
+    start: StartHost
+    host: Host | None = None
+
+
+@pytest.fixture(scope="module")
+def shared(module_world: Any) -> Iterator[Shared]:
+    """What the tests of a module take in turn, in the module's world."""
+    with hosts_of(
+        module_world, {**os.environ, **module_world.environment(), "PYTHONPATH": str(HERE)}
+    ) as start:
+        yield Shared(start)
+
+
+@pytest.fixture
+def shared_host(shared: Shared) -> Iterator[Host]:
+    """Lend the module's supervisor, for engines of the test's own."""
+    host = shared.host or shared.start()
+    shared.host = None
+    yield host
+    host.clear()
+    shared.host = host  # nothing has failed on the way
 
 
 @dataclass

@@ -60,6 +60,11 @@ KINDS = {
 
 
 @pytest.fixture
+def host(shared_host: Any) -> Any:
+    return shared_host
+
+
+@pytest.fixture
 def tasks(calling: Any) -> Any:
     calling.tasks.hello()
     return calling.tasks

@@ -78,6 +78,11 @@ def started(client: Any, code: str, **content: Any) -> Cell:
 
 
 @pytest.fixture
+def host(shared_host: Any) -> Any:
+    return shared_host
+
+
+@pytest.fixture
 def engine(host: Any) -> tuple[int, Any]:
     pid, file = host.engine()
     return pid, host.client(file)

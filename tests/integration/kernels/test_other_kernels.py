@@ -107,4 +107,4 @@ def test_their_processes_end_with_the_cluster(world: Any, bash_kernel: str) -> N
     with Cluster(1, name="ends", kernel=bash_kernel) as cluster:
         cluster[0].execute("sleep 90 & echo $!")
         cluster[0].execute("sleep 91", wait=False)
-    wait_until(lambda: world.leftovers() == "", 3, "everything to end")
+    wait_until(lambda: world.leftovers() == "", 20, "everything to end")

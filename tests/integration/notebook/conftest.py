@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,20 +115,81 @@ def progress(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
     monkeypatch.setenv("NBCLUSTER_PROGRESS", getattr(request.module, "PROGRESS", "off"))
 
 
-@pytest.fixture
-def page(world: object, progress: None) -> Iterator[Page]:
-    """A page whose kernel has a cluster of two engines."""
+@contextmanager
+def open_page(env: dict[str, str] | None = None) -> Iterator[Page]:
+    """Start a kernel, and look at it."""
     manager = KernelManager(kernel_name="python3")
-    manager.start_kernel()
+    manager.start_kernel(env={**os.environ, **(env or {})})
     client = manager.blocking_client()
     client.start_channels()
     client.wait_for_ready(timeout=60)
-    made = Page(client, manager)
     try:
-        made.run("%load_ext nbcluster\n%cluster start -n 2")
-        yield made
-        made.run("%cluster stop --force")
+        yield Page(client, manager)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
         manager.cleanup_resources()
+
+
+@contextmanager
+def with_cluster(page: Page) -> Iterator[Page]:
+    """Have a cluster of two engines on a page."""
+    page.run("%load_ext nbcluster\n%cluster start -n 2")
+    yield page
+    page.run("%cluster stop --force")
+
+
+@pytest.fixture
+def page(world: object, progress: None) -> Iterator[Page]:
+    """A page whose kernel has a cluster of two engines."""
+    with open_page() as made, with_cluster(made):
+        yield made
+
+
+@dataclass
+class Shared:
+    """A kernel and its cluster for the tests of a module; after a test that left them in a state unknown, others."""
+
+    env: dict[str, str]
+    stack: ExitStack = field(default_factory=ExitStack)
+    page: Page | None = None
+
+    def lend(self) -> Page:
+        """Return a page with a loaded extension and two engines, all without names of earlier tests."""
+        page = self.page
+        if page is None:
+            self.stack.close()
+            page = self.stack.enter_context(open_page(self.env))
+            self.stack.enter_context(with_cluster(page))
+        else:
+            page.run("%load_ext nbcluster\n%cluster connect\n%cluster scale 2")
+        page.said.clear()
+        self.page = None
+        return page
+
+    def take_back(self, page: Page) -> None:
+        """End the engines and forget the names, so that the next test has new ones."""
+        page.run("%cluster scale 0\n%unload_ext nbcluster\n%reset -f")
+        self.page = page
+
+    def close(self) -> None:
+        """End both."""
+        if self.page is not None:
+            self.page.run("%load_ext nbcluster\n%cluster connect")
+        self.stack.close()
+
+
+@pytest.fixture(scope="module")
+def shared(module_world: Any) -> Iterator[Shared]:
+    """What the tests of a module take in turn, in the module's world."""
+    made = Shared(module_world.environment())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def shared_page(shared: Shared, progress: None) -> Iterator[Page]:
+    """A page on the module's kernel, with two new engines of the module's cluster."""
+    page = shared.lend()
+    yield page
+    shared.take_back(page)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
+
 CELL = """%%distributed {targets}
 def half(x):
     y = x / 2
     breakpoint()
     return y
 print('got', half(8))"""
+
+
+@pytest.fixture
+def page(shared_page):
+    return shared_page
 
 
 def test_commands_work_and_c_goes_on(page):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from published import COLOURS, error_of, printed
 
 from nbcluster.testing.frames import frames_of_ours
@@ -19,6 +20,11 @@ SLOW = """def slow(go):
     while not os.path.exists(go): time.sleep(0.01)
     print('ended')
 """
+
+
+@pytest.fixture
+def page(shared_page):
+    return shared_page
 
 
 def test_what_a_call_prints_lands_in_the_cell_that_submitted_it(page):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from published import error_of, printed
 
 WAIT = (
@@ -23,6 +24,11 @@ def hold(page, world):
 
 def let_go(page):
     page.run("open(go, 'w').close()")
+
+
+@pytest.fixture
+def page(shared_page):
+    return shared_page
 
 
 def test_after_waits_for_cells_and_calls(page, world):

@@ -29,6 +29,11 @@ def counts_differ(page):
     page.run("%distributed --on 0 print(1)")
 
 
+@pytest.fixture
+def page(shared_page):
+    return shared_page
+
+
 def test_the_cell_and_line_of_an_error_are_the_notebooks(page):
     failed = page.run("%%distributed 0\n\ndata = [1, 2]\ndata[5]\n", fails=True)
     text = error_of(failed)

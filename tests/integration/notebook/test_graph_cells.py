@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from published import COLOURS, error_of
 
 
@@ -27,6 +28,11 @@ def seen(page, cell):
         if shown_as in ids:
             texts[shown_as] = said["content"]["data"].get("text/plain", "")
     return COLOURS.sub("", "\n".join(texts.values()))
+
+
+@pytest.fixture
+def page(shared_page):
+    return shared_page
 
 
 def test_statements_run_apart_and_show_their_output_in_the_cells_order(page, world):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 
+import pytest
+
 CELL = "%%distributed 0\nonly_there(1"
 
 
@@ -24,6 +26,11 @@ def inspected(page, code, cursor=None):
 def found(page, code):
     """Ask until there is an answer: on a machine that is full, an engine may need longer than the limit."""
     return next(text for _ in range(20) if (text := inspected(page, code)[0]))
+
+
+@pytest.fixture
+def page(shared_page):
+    return shared_page
 
 
 def test_the_engine_answers_in_our_cells_and_the_notebook_in_others(page):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 WIDGETS = """%%distributed 0
 import ipywidgets
 from IPython.display import HTML, clear_output, display
@@ -37,6 +39,11 @@ def held(page, model):
         if "outputs" in said["content"]["data"]["state"]
     ]
     return told[-1] if told else []
+
+
+@pytest.fixture
+def page(shared_page):
+    return shared_page
 
 
 def test_output_of_a_block_lands_in_the_widget_and_what_follows_in_the_cell(page):

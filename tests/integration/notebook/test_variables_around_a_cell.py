@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import pytest
 from published import error_of, printed
+
+
+@pytest.fixture
+def page(shared_page):
+    return shared_page
 
 
 def test_push_and_pull_around_a_blocking_cell(page):
@@ -193,7 +199,8 @@ def test_a_missing_name_that_the_notebook_has_is_told_how_to_send(page):
 
 
 @pytest.fixture
-def bash(page, bash_kernel):
+def bash(page, bash_kernel, world, module_world):
+    shutil.copytree(world.jupyter_data, module_world.jupyter_data, dirs_exist_ok=True)  # the page looks there
     page.run(f"%cluster add 1 --kernel {bash_kernel}")
 
 
