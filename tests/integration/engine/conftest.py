@@ -94,11 +94,11 @@ class Host:
         pid = self.spawn(key, *kernel_argv(str(connection)), fork=True, **more)
         return pid, str(connection)
 
-    def client(self, connection_file: str) -> BlockingKernelClient:
+    def client(self, connection_file: str, stdin: bool = True) -> BlockingKernelClient:
         """Connect to an engine and wait until it answers."""
         client = BlockingKernelClient(connection_file=connection_file)
         client.load_connection_file()
-        client.start_channels()
+        client.start_channels(stdin=stdin)
         self.clients.append(client)
         # A kernel that is just starting may miss a subscription's welcome: ask again until iopub speaks, as the
         # controller does.

@@ -256,9 +256,10 @@ def test_input_asks_over_stdin_and_is_an_error_without(front: Front) -> None:
     assert front.run("import getpass; getpass.getpass()")["content"]["ename"] == "StdinNotImplementedError"
 
 
-def test_input_without_a_connected_front_end_is_an_error(front: Front) -> None:
+def test_input_without_a_connected_front_end_is_an_error(host: Any) -> None:
+    _, file = host.engine()
+    front = Front(host.client(file, stdin=False))
     front.run("import nbcluster.engine.kernel as k; k.STDIN_GRACE = 0.1")
-    front.client.stdin_channel.stop()
     content = front.run("input()", allow_stdin=True)["content"]
     assert content["ename"] == "StdinNotImplementedError"
     assert "not connected for input" in content["evalue"]
