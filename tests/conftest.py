@@ -42,7 +42,7 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-LEFTOVER_GRACE = 5.0
+LEFTOVER_GRACE = 20.0
 """Seconds that processes and files of a test may need to go after its last line."""
 
 

@@ -19,7 +19,7 @@ def run_inner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     def run(source: str, *options: str, ci: str = "") -> pytest.RunResult:
         monkeypatch.setenv("CI", ci)
         conftest = (
-            (HERE.parent / "conftest.py").read_text().replace("LEFTOVER_GRACE = 5.0", "LEFTOVER_GRACE = 0.2")
+            (HERE.parent / "conftest.py").read_text().replace("LEFTOVER_GRACE = 20.0", "LEFTOVER_GRACE = 0.2")
         )
         pytester.makeconftest(conftest)
         directory = pytester.mkdir("integration")

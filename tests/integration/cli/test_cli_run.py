@@ -149,7 +149,7 @@ def test_a_terminated_run_leaves_nothing(in_background, notebook, world) -> None
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=40)
     assert process.returncode == 130
-    wait_until(lambda: not world.leftovers(), 5, "nothing to be left")
+    wait_until(lambda: not world.leftovers(), 30, "nothing to be left")
 
 
 def test_a_missing_kernel_of_this_language_is_this_interpreter(cli, notebook) -> None:

@@ -303,7 +303,7 @@ def test_when_controller_or_supervisor_is_killed_every_wait_ends_and_nothing_is_
     assert time.monotonic() - began < 15
     assert len(errors) == len(threads)
     assert [type(error) for error in errors] == [ControllerLost] * len(errors)
-    wait_until(lambda: world.leftovers() == "", 5, "everything to end")
+    wait_until(lambda: world.leftovers() == "", 30, "everything to end")
     with pytest.raises(ControllerLost):
         cluster.status()
 
@@ -325,7 +325,7 @@ def test_a_cell_stuck_in_c_does_not_outlive_a_killed_controller(
         ControllerLost, match=r"'stuck' .* ended; its engines end with it. Start the cluster again"
     ):
         future.result(DEADLINE)
-    wait_until(lambda: world.leftovers() == "", 5, "everything to end")
+    wait_until(lambda: world.leftovers() == "", 30, "everything to end")
 
 
 def test_a_controller_that_hangs_is_noticed_by_its_silence(monkeypatch: pytest.MonkeyPatch) -> None:

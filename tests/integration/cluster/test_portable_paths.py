@@ -48,4 +48,4 @@ def test_a_killed_controller_leaves_nothing(world: Any, monkeypatch: pytest.Monk
     monkeypatch.setenv("NBCLUSTER_START_METHOD", method)
     cluster = Cluster(1, name="portable")
     os.kill(cluster.status().pid, signal.SIGKILL)
-    wait_until(lambda: world.leftovers() == "", 5, "everything to end")
+    wait_until(lambda: world.leftovers() == "", 30, "everything to end")
