@@ -18,9 +18,9 @@ from nbcluster.client.needs import Needs, check_after, refused_for, tasks_before
 from nbcluster.client.options import check_namespaces, namespace_name
 from nbcluster.client.views import AsyncView
 from nbcluster.client.watching import Listener, Watching
+from nbcluster.client.worknow import WorkNow
 from nbcluster.core.board import Board
 from nbcluster.core.targets import from_python, parse
-from nbcluster.drawing.picture import Picture
 from nbcluster.errors import NBClusterError, UsageError
 from nbcluster.ids import CellId, EngineNumber
 from nbcluster.protocol import calls as c
@@ -232,13 +232,13 @@ class AsyncCluster(CallingCluster):
 
     # -- views --------------------------------------------------------------------------------
 
-    async def ui(self) -> Picture:
+    async def ui(self) -> WorkNow:
         """A picture of this client's work and of the engines, as they are now.
 
         Returns
         -------
-        Picture
-            Shown as a table and bars in a notebook, as text in a terminal.
+        WorkNow
+            Shown as bars and a task stream in a notebook, which move in a page; as text in a terminal.
 
         Examples
         --------
@@ -246,7 +246,7 @@ class AsyncCluster(CallingCluster):
         fit  1,200 of 10,000 done, 4 running, 8,796 waiting
         """
         await self.watching.begin(_ignore)
-        return Picture(await self.watching.end(_ignore), is_now=True)
+        return WorkNow(await self.watching.end(_ignore), self)
 
     async def watch(self, listener: Listener) -> None:
         """Give each new Board of this client's work to a callback on this loop, at most five a second."""

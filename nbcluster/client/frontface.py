@@ -11,8 +11,8 @@ from nbcluster.client.cells import CellRun, OutputTaker
 from nbcluster.client.needs import Needs
 from nbcluster.client.portal import portal
 from nbcluster.client.watching import Listener
+from nbcluster.client.worknow import WorkNow
 from nbcluster.core.board import Board
-from nbcluster.drawing.picture import Picture
 from nbcluster.protocol import messages as m
 from nbcluster.transport.frames import Buffer
 
@@ -67,7 +67,7 @@ class FrontFace:
         )
         return portal().call(work)
 
-    def ui(self) -> Picture:
+    def ui(self) -> WorkNow:
         """A picture of this client's work and of the engines, as they are now. See `AsyncCluster.ui`."""
         return portal().call(self._twin.ui())
 

@@ -218,7 +218,7 @@ def watch(
         with line(what, total, delay=delay, address=address) as shown:
             shown.advance(len(ended), failed)
             while arrivals.left and not (fail_fast and failed):
-                future = _next(arrivals, until, why, shown)
+                future = next_ended(arrivals, until, why, shown)
                 failed += future._error() is not None
                 shown.advance(failed=failed)
                 for other in arrivals.take_ended():
@@ -234,7 +234,7 @@ def watch(
         raise
 
 
-def _next(arrivals: Arrivals, until: float | None, why: Callable[[], str], shown: Line) -> Future:
+def next_ended(arrivals: Arrivals, until: float | None, why: Callable[[], str], shown: Line) -> Future:
     """The next one that ends; until then what shows the work is told that time passes."""
     while (shown.wants_ticks or shown.explains) and (until is None or time.monotonic() < until):
         future = arrivals.poll(TICK if shown.wants_ticks else SECOND)

@@ -73,18 +73,28 @@ class Picture:
     def html(self) -> str:
         """One static HTML with SVG, which needs neither JavaScript nor a network."""
         drawn = self.parts()
-        before = sum(bar.ended for bar in self._bars) - self.board.scope.drawn
-        note = ""
         svg = drawing(self.board.strips, self.board.scope)
-        tasks = stream(svg, self.board.strips, self.board.scope)
-        if tasks and before > 0:
-            note = f'<p class="nbc-dim nbc-note">{words.counted(before, "task")} ended before that, or never ran</p>'
         return (
             f'<style>{CSS}</style><div class="nbc" role="group" aria-label="{escape(self.text().splitlines()[0])}">'
             f"{drawn['head']}{drawn['bars']}{drawn['engines'] if self._is_now else ''}{drawn['curves']}"
-            f"{tasks}{note}{drawn['graph']}{drawn['errors']}"
+            f"{self.stream(svg)}{drawn['graph']}{drawn['errors']}"
             f"{plain(self._bars, self._names, svg, self.board.strips, self.text())}</div>"
         )
+
+    def stream(self, svg: str = "") -> str:
+        """The task stream as HTML and SVG, with what it leaves out; "" when there is nothing to draw.
+
+        Parameters
+        ----------
+        svg : str
+            The drawing, where it was made already.
+        """
+        board = self.board
+        tasks = stream(svg or drawing(board.strips, board.scope), board.strips, board.scope)
+        before = sum(bar.ended for bar in self._bars) - board.scope.drawn
+        if not tasks or before <= 0:
+            return tasks
+        return f'{tasks}<p class="nbc-dim nbc-note">{words.counted(before, "task")} ended before that, or never ran</p>'
 
     def text(self) -> str:
         """The same in lines of text."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from nbcluster.client.callfutures import CallFuture
 from nbcluster.client.futures import Future, wait_done
 from nbcluster.client.options import Placement, make_options
+from nbcluster.client.progress import Line, line, next_ended
 from nbcluster.client.remote import same
 from nbcluster.client.submitting import Submission
 from nbcluster.client.waiting import Arrivals
@@ -207,10 +209,16 @@ def get(submission: Submission, dsk: Any, keys: Any, options: Mapping[str, Any])
             for _ in run.send():
                 submission.calls.wait_room()
             arrivals = Arrivals(run.awaited)
-            while arrivals.left:
-                ended = arrivals.next(None, lambda: f"{arrivals.left} outputs of {run.what}")
-                run.check(ended)
-                run.tell(ended, ended.result() if run.wants_values else None)
+            calls = submission.calls
+            shows = line(run.what, arrivals.left, unit="output", address=calls.address)
+            with shows if watch is None else nullcontext(Line()) as shown:  # Dask's own bar is enough
+                while arrivals.left:
+                    ended = next_ended(
+                        arrivals, None, lambda: f"{arrivals.left} outputs of {run.what}", shown
+                    )
+                    run.check(ended)
+                    shown.advance()
+                    run.tell(ended, ended.result() if run.wants_values else None)
             return run.results()
         except BaseException:
             run.cancel()

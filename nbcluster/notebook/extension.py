@@ -48,8 +48,8 @@ class Loaded:
             self.magics.futures.install()
         if self.magics.panels is not None:
             self.magics.panels.install()
-        if self.magics.name_panels is not None:
-            self.magics.name_panels.install()
+        for panels in self.magics.live_panels:
+            panels.install()
         shell.events.register("post_run_cell", self._after_cell)
 
     def unload(self) -> None:
@@ -76,8 +76,8 @@ class Loaded:
             self.magics.futures.uninstall()
         if self.magics.panels is not None:
             self.magics.panels.uninstall()
-        if self.magics.name_panels is not None:
-            self.magics.name_panels.uninstall()
+        for panels in self.magics.live_panels:
+            panels.uninstall()
         before_raise.remove(self.magics.explain)
         loop_left.remove(self._map_left)
         self._errors.uninstall()

@@ -28,8 +28,9 @@ from nbcluster.notebook.graphbackground import LaterPublisher
 from nbcluster.notebook.graphcells import GraphCells
 from nbcluster.notebook.hints import Memory, add_hints, has_missing_name
 from nbcluster.notebook.late import Follower, LateOutput, UntilNextCell
+from nbcluster.notebook.livepanels import LivePanels
 from nbcluster.notebook.moving import Moves
-from nbcluster.notebook.namepanels import NamePanels
+from nbcluster.notebook.namepanels import TABLE_TYPES, names_desk
 from nbcluster.notebook.operations import Buffers, Publisher
 from nbcluster.notebook.panels import Panels
 from nbcluster.notebook.publishers import CellSlot, TerminalPublisher, has_front_end, publisher_for
@@ -39,6 +40,7 @@ from nbcluster.notebook.shipping import Shipment, failures
 from nbcluster.notebook.shownfutures import ShownFutures
 from nbcluster.notebook.verbs import Verbs
 from nbcluster.notebook.words import expand
+from nbcluster.notebook.workdesk import WORK_TYPES, WorkDesk
 from nbcluster.notebook.workviews import Watched, WorkViews, cluster_of, unseen
 from nbcluster.protocol.messages import TaskStarted
 from nbcluster.protocol.origin import Origin
@@ -58,7 +60,7 @@ class NbclusterMagics:
         self.shell = shell
         self._notebook = has_front_end(shell)
         self.panels = Panels(shell) if self._notebook else None
-        self.name_panels = NamePanels(shell) if self._notebook else None
+        self.live_panels = _live_panels(shell) if self._notebook else []
         self.use_clusters(clusters or ClientClusters())
         self.memory = Memory()
         self.graphs = GraphCells(shell)
@@ -356,6 +358,13 @@ class NbclusterMagics:
 
 def _say(text: str) -> None:
     print(text)  # noqa: T201  # the answer of a magic is printed
+
+
+def _live_panels(shell: Any) -> list[LivePanels]:
+    return [
+        LivePanels(shell, TABLE_TYPES, names_desk, "A table of names"),
+        LivePanels(shell, WORK_TYPES, WorkDesk, "A view of the work"),
+    ]
 
 
 def _show(thing: Any) -> None:

@@ -6,12 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nbcluster.client.portal import portal
 from nbcluster.errors import ControllerLost, NBClusterError, UsageError
 from nbcluster.notebook.audience import Audience
 from nbcluster.notebook.panelorders import See, read_order
-from nbcluster.notebook.panelpage import PanelPage, is_page
-from nbcluster.notebook.shownas import ShownAs
 
 if TYPE_CHECKING:
     from nbcluster.client.records import Described
@@ -83,52 +80,6 @@ class NamesDesk:
             self._asking.cancel()
 
 
-class NamePanels:
-    """The tables of names that one notebook shows.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        Of a notebook kernel.
-    """
-
-    def __init__(self, shell: Any) -> None:
-        self._shell = shell
-        self._as = ShownAs(shell, TABLE_TYPES, self.show)
-        self._open: list[tuple[NamesDesk, PanelPage]] = []
-
-    def install(self) -> None:
-        """Show tables of names in this way from now on."""
-        self._as.install()
-
-    def uninstall(self) -> None:
-        """Show them as anything else is shown, and ask no more."""
-        self._as.uninstall()
-        for desk, page in self._open:
-            portal().call(desk.close(), timeout=5)
-            page.close()
-        self._open.clear()
-
-    def show(self, table: Described[Any]) -> None:
-        """Display a table in the running cell."""
-        stays = ""
-        if is_page(self._shell) and table.again is not None:
-            stays = self._show_live(table)
-        html = table._repr_html_()
-        if stays:
-            html = f'<div class="{stays}">{html}</div>'
-        self._shell.display_pub.publish(data={"text/plain": repr(table), "text/html": html})
-
-    def _show_live(self, table: Described[Any]) -> str:
-        desks: list[NamesDesk] = []
-        page = PanelPage(self._shell, lambda content: desks[0].take(content) if desks else None)
-
-        async def make() -> NamesDesk:
-            return NamesDesk(table, page.show)
-
-        desk = portal().call(make())
-        desks.append(desk)
-        self._open.append((desk, page))
-        portal().loop.call_soon_threadsafe(desk.open)
-        page.display(self._shell, "A table of names")
-        return page.stays
+def names_desk(table: Described[Any], show: Callable[[dict[str, str]], None]) -> NamesDesk | None:
+    """The desk of a table that can be asked for again."""
+    return NamesDesk(table, show) if table.again is not None else None

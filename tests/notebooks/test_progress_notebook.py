@@ -32,7 +32,7 @@ def test_the_progress_notebook(execute: Callable[..., Any]) -> None:
 
     console = next(page for page in run.pages("console") if "nbc-console" in page.partition("</style>")[2])
     assert "392 cars" in console
-    assert run.value("ui")[0].startswith("map descend")
+    assert run.shown("ui")[0].startswith("map descend")
     assert [line.split()[:3] for line in run.shown("names") if line.startswith("mpg")] == [
         ["mpg", "0", "numpy.ndarray"],
         ["mpg", "1", "numpy.ndarray"],

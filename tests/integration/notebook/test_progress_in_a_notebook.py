@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 PROGRESS = "auto"
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -65,10 +67,22 @@ def test_headless_there_is_one_picture_and_nothing_where_it_was_short(page):
 
 def test_a_picture_on_demand(page):
     page.run("from nbcluster import gather\ngather([cluster.submit(pow, 2, n) for n in range(30)])")
-    [made] = displays(page.run("%cluster ui"))
+    cell = page.start("%cluster ui", allow_stdin=True)
+    page.wait_for(lambda: page.is_idle(cell), "the end of the cell")
+    live, made = displays(page.of(cell))
+    assert VIEW in live["data"], "it moves in a page; what stays is not shown beside it there"
     assert "pow  30 done" in made["data"]["text/plain"]
     assert "engine 1: idle" in made["data"]["text/plain"]
     assert "nbc-engines" in made["data"]["text/html"]
+    model = live["data"][VIEW]["model_id"]
+
+    def says(text):
+        told = [said["content"]["data"] for said in page.comms("comm_msg", model)]
+        return any(text in json.dumps(data, ensure_ascii=False) for data in told)
+
+    page.wait_for(lambda: says("live"), "the panel to be live")
+    page.run("import time\ngather([cluster.submit(abs, n) for n in range(20)]); time.sleep(1)")
+    page.wait_for(lambda: says("abs"), "what was sent later to be in it")
 
 
 def test_without_the_extension_it_is_one_line_of_text_that_changes(page):
