@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from nbcluster import errors
+from nbcluster.version import __version__
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nbcluster"
@@ -99,12 +100,21 @@ def test_jupyter_server_is_imported_by_its_extension_alone(path: Path) -> None:
 
 def test_the_extension_is_enabled_by_what_the_wheel_brings() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    [(source, target)] = wheel["shared-data"].items()
-    assert target.startswith("etc/jupyter/jupyter_server_config.d/")
+    sources = {target: source for source, target in wheel["shared-data"].items()}
+    source = sources["etc/jupyter/jupyter_server_config.d/nbcluster.json"]
     enabled = json.loads((ROOT / source).read_text())["ServerApp"]["jpserver_extensions"]
     for name in enabled:
         [point] = importlib.import_module(name)._jupyter_server_extension_points()
         assert hasattr(importlib.import_module(point["module"]), "_load_jupyter_server_extension")
+
+
+def test_jupyterlab_finds_what_the_wheel_brings() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    sources = {target: source for source, target in wheel["shared-data"].items()}
+    place = ROOT / sources["share/jupyter/labextensions/nbcluster"]
+    package = json.loads((place / "package.json").read_text())
+    assert (package["name"], package["version"]) == ("nbcluster", __version__)
+    assert (place / package["jupyterlab"]["_build"]["load"]).is_file()
 
 
 def test_the_import_is_light() -> None:

@@ -104,6 +104,8 @@ background:var(--jp-layout-color2,rgba(128,128,128,.15));border:1px solid var(--
 .nbc .nbc-actions span{display:block}
 .nbc details{margin:2px 0}
 .nbc summary{cursor:pointer}
+.nbc .nbc-plots[hidden]{display:none}
+.nbc .nbc-plot{margin:2px 0}
 .nbc pre{margin:2px 0 6px;padding:4px 8px;white-space:pre-wrap;overflow-wrap:anywhere;max-height:16em;overflow:auto;
 font:12px var(--jp-code-font-family,monospace);background:var(--jp-layout-color2,rgba(128,128,128,.12));color:inherit}
 .nbc .nbc-tabs{display:flex;flex-wrap:wrap;gap:2px;border-bottom:1px solid var(--jp-border-color1,rgba(128,128,128,.6))}

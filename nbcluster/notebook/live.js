@@ -16,7 +16,7 @@ function show(part, html) {
 }
 
 // Where the page's Jupyter server is; undefined where the page comes from none.
-function baseUrl() {
+export function baseUrl() {
   const config = document.getElementById("jupyter-config-data");
   try {
     return config ? JSON.parse(config.textContent).baseUrl : document.body.dataset.baseUrl;
@@ -59,6 +59,7 @@ async function stop(model) {
       reasons.push(error.message);
     }
   }
+  if (!model.send) return `could not be stopped: ${reasons.join("; ")}; interrupting the kernel stops the work too`;
   model.send({ stop: work }); // heard when the kernel listens
   return `asked the kernel, which may be busy (${reasons.join("; ")}); interrupting the kernel stops the work too`;
 }
@@ -98,6 +99,37 @@ function makeButton(model) {
   return [row, () => model.off("change:stop", draw)];
 }
 
+// What is unfolded for Bokeh plots of the same: loaded from the server, with BokehJS, when somebody unfolds it.
+function makePlots(model) {
+  const details = document.createElement("details");
+  details.className = "nbc-plots";
+  details.innerHTML = "<summary>plots: task stream, graph, engines</summary><div></div>";
+  const place = details.querySelector("div");
+  let drop = () => {};
+  let asked = "";
+  const follow = async () => {
+    const view = model.get("view") ?? {};
+    details.hidden = !view.view || !baseUrl();
+    const wanted = details.open && !details.hidden ? JSON.stringify(view) : "";
+    if (wanted === asked) return;
+    drop();
+    drop = () => {};
+    asked = wanted;
+    if (!wanted) return;
+    try {
+      const url = new URL(`${baseUrl().replace(/\/?$/, "/")}nbcluster/files/plots.js`, location.href);
+      const plots = await import(url.href);
+      if (asked === wanted) drop = plots.show(place, view);
+    } catch (error) {
+      place.textContent = `no plots: they need the server extension (jupyter server extension enable nbcluster.server); ${error.message}`;
+    }
+  };
+  details.addEventListener("toggle", follow);
+  model.on("change:view", follow);
+  void follow();
+  return [details, () => { model.off("change:view", follow); drop(); }];
+}
+
 function render({ model, el }) {
   el.classList.add("nbc", "nbc-live");
   el.setAttribute("role", "group");
@@ -112,6 +144,8 @@ function render({ model, el }) {
     el.appendChild(part);
     return () => model.off(`change:${name}`, draw);
   });
+  const [plots, dropPlots] = makePlots(model);
+  el.appendChild(plots);
   const said = document.createElement("div");
   said.className = "nbc-said";
   said.setAttribute("aria-live", "polite");
@@ -119,7 +153,7 @@ function render({ model, el }) {
   say();
   model.on("change:said", say);
   el.appendChild(said);
-  return () => { drops.forEach((drop) => drop()); dropButton(); model.off("change:said", say); };
+  return () => { drops.forEach((drop) => drop()); dropButton(); dropPlots(); model.off("change:said", say); };
 }
 
 export default { render };

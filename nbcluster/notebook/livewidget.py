@@ -27,6 +27,8 @@ class LiveWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is not
     """What a screen reader is to say; it changes seldom."""
     stop = traitlets.Dict().tag(sync=True)
     """What the page needs to stop the work: `cluster`, `work`, `kernel`; empty when there is nothing to stop."""
+    view = traitlets.Dict().tag(sync=True)
+    """By what the page asks the server for plots: `cluster`, `view`; empty where it cannot."""
 
     def show(self, parts: dict[str, str], said: str) -> None:
         """Show these parts, in one message."""
@@ -40,6 +42,7 @@ class LiveWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is not
         with self.hold_sync():
             self.show(dict.fromkeys(PARTS, ""), "")
             self.stop = {}
+            self.view = {}
 
     def bundle(self, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """What a display message of it holds; `text` is for front ends without widgets."""

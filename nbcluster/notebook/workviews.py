@@ -19,6 +19,7 @@ from nbcluster.drawing.graph import GraphShown
 from nbcluster.drawing.picture import Picture
 from nbcluster.drawing.words import Wait
 from nbcluster.errors import NBClusterError
+from nbcluster.notebook.leftviews import LeftView
 from nbcluster.notebook.operations import Show
 from nbcluster.notebook.publishers import send_show
 from nbcluster.notebook.stopping import Stop, kernel_id
@@ -268,6 +269,8 @@ class CellView:
         self._stop: Stop | None = None
         self._wait: Wait | None = None
         self._graph: GraphShown | None = None
+        self._left: LeftView | None = None
+        """For pages that are loaded again; from when it is shown live."""
 
     # -- on the cell's thread -----------------------------------------------------------------
 
@@ -310,6 +313,8 @@ class CellView:
             self._is_watched = False
             with suppress(NBClusterError, TimeoutError):
                 self.cluster.unwatch(self._told)
+        if self._left is not None:
+            self._left.end()
         if self._widget is not None:
             self._widget.clear()
             self._widget = None
@@ -330,16 +335,14 @@ class CellView:
         self._is_drawn_live = False
         board = self._latest()
         picture = Picture(board, self._wait, self._since_of(board), graph=self._graph)
-        html = picture.html()
-        if html == self._shown:
+        bundle = {"text/html": picture.html(), "text/plain": picture.text()}
+        if bundle["text/html"] == self._shown:
             return
-        self._shown = html
-        self._publish.publish(
-            data={"text/html": html, "text/plain": picture.text()},
-            transient={"display_id": self._key},
-            update=self._is_displayed,
-        )
+        self._shown = bundle["text/html"]
+        self._publish.publish(data=bundle, transient={"display_id": self._key}, update=self._is_displayed)
         self._is_displayed = True
+        if self._left is not None:
+            self._left.stay(bundle)
 
     def _latest(self) -> Board:
         """The board as it is now; the last one told, when the controller does not answer."""
@@ -405,6 +408,8 @@ class CellView:
                     if over.is_set():
                         return
                     self._display(widget, picture)
+            if self._left is not None:
+                self._left.show(parts, said, widget.stop, self._board, line.graph)
             if over.wait(DRAW_EVERY):
                 return
             self._news.wait(1.0)  # the time goes on though nothing else does
@@ -414,6 +419,9 @@ class CellView:
         send_show(self._publish, Show(data, metadata, self._key, self._is_displayed), self._parent)
         self._is_displayed = self._is_drawn_live = True
         self._shown = ""
+        if self._left is None:
+            self._left = LeftView(self._shell, self.cluster.name, self._parent, widget.model_id)
+        widget.view = self._left.address
 
 
 def _glance(board: Board) -> None:

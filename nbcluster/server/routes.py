@@ -16,6 +16,7 @@ from tornado.web import Application, authenticated
 
 from nbcluster.errors import ControllerLost, NBClusterError, UnknownCluster, UsageError
 from nbcluster.server.stops import stop_work
+from nbcluster.server.viewroutes import ROUTES
 from nbcluster.transport.rendezvous import check_name
 
 
@@ -63,4 +64,5 @@ class StopHandler(APIHandler):  # type: ignore[misc]  # Jupyter Server is not ty
 def add_routes(app: Application) -> None:
     """Add the routes below the server's base URL."""
     base: Any = app.settings["base_url"]
-    app.add_handlers(".*$", [(url_path_join(base, "nbcluster", "clusters", "([^/]+)", "stop"), StopHandler)])
+    routes = ((("clusters", "([^/]+)", "stop"), StopHandler), *ROUTES)
+    app.add_handlers(".*$", [(url_path_join(base, "nbcluster", *path), handler) for path, handler in routes])

@@ -116,6 +116,8 @@ def _enable_extension(world: Any) -> None:
     settings = world.top / "c/jupyter_server_config.d"
     settings.mkdir(parents=True, exist_ok=True)
     shutil.copy(HERE.parents[1] / "jupyter-config/nbcluster.json", settings)
+    place = world.jupyter_data / "labextensions/nbcluster"
+    shutil.copytree(HERE.parents[1] / "jupyter-lab", place, dirs_exist_ok=True)
 
 
 def _url_of(world: Any, process: subprocess.Popen[bytes]) -> str:

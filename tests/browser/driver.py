@@ -89,19 +89,20 @@ class Notebook:
         self.load()
         return self
 
-    def load(self) -> None:
-        """Load the page (again)."""
+    def load(self, *, idle: bool = True) -> None:
+        """Load the page (again); returns when its kernel is idle, or connected at least."""
         where = f"lab/workspaces/{self.name}/tree" if self.server.interface == "lab" else "notebooks"
         self.page.goto(f"{self.server.url}/{where}/{self.name}.ipynb?token={self.server.token}")
         self.page.wait_for_function(
-            """() => {
+            """idle => {
                 const app = window.jupyterapp;
                 if (!app || !app.shell.currentWidget) return false;
                 const context = app.shell.currentWidget.sessionContext;
                 return context && context.session && context.session.kernel
                     && context.session.kernel.connectionStatus === 'connected'
-                    && context.session.kernel.status === 'idle';
+                    && (!idle || context.session.kernel.status === 'idle');
             }""",
+            arg=idle,
             timeout=2 * PATIENCE,
         )
         expect(self.cell(0)).to_be_visible(timeout=PATIENCE)
