@@ -20,6 +20,11 @@ LINES = 20
 """Lines a second that each engine prints."""
 
 ITEMS = 1_000_000
+"""Tasks of the map: one each, so that it lasts."""
+
+FLOOD = 20.0
+"""Seconds for which the page is looked at then."""
+
 SHOWINGS = 5
 TASKS = 24
 
@@ -39,8 +44,9 @@ Path("ends.json").write_text(json.dumps(ends)); None"""
 
 MAP = f"""import threading
 def run():
-    for square in cluster.map(abs, range({ITEMS})): pass
-    Path("enough").touch()
+    for number in cluster.map(abs, range({ITEMS}), chunksize=1):
+        if number % 1000 == 0 and Path("enough").exists():
+            break
 threading.Thread(target=run).start()"""
 
 PRINT = f"""%%distributed --live --group engine
@@ -62,7 +68,7 @@ def run(system: System, run_id: str) -> Samples:
     ):
         notebook.run(0)
         samples = {**_showings(notebook), **_ends(notebook, Path(top))}
-        return {**samples, **_flood(notebook)}
+        return {**samples, **_flood(notebook, Path(top))}
 
 
 def _showings(notebook: Lab) -> Samples:
@@ -99,7 +105,7 @@ def _done(text: str) -> int:
     return int(found[1].replace(",", "")) if found else 0
 
 
-def _flood(notebook: Lab) -> Samples:
+def _flood(notebook: Lab, top: Path) -> Samples:
     """Frames and bytes while engines print and a map runs, and what stays of that in the file."""
     maps, prints = 2 + SHOWINGS, 3 + SHOWINGS
     notebook.run(maps)
@@ -109,8 +115,12 @@ def _flood(notebook: Lab) -> Samples:
     view = notebook.page.locator('[aria-label="progress of the cell"] .nbc-track')
     notebook.wait_for(lambda: view.count() >= 2, "the live view, with a bar for the map")
     notebook.notes()
-    notebook.wait_for_end(prints, 300)
+    notebook.page.wait_for_timeout(1000 * FLOOD)
     noted = notebook.notes()
+    text = " ".join(view.evaluate_all("tracks => tracks.map(track => track.getAttribute('aria-label'))"))
+    assert re.search(r"abs: [\d,]+ of [\d,]+ done", text), f"the map is to run still: {text}"
+    (top / "enough").touch()
+    notebook.wait_for_end(prints)
     seconds = noted["frames"][-1][0] - noted["frames"][0][0]
     size = sum(size for _, size in noted["sent"])
     notebook.run(prints + 1)
