@@ -13,6 +13,8 @@ from operator import le
 from pickle import PickleBuffer
 from typing import Any
 
+from nbcluster.payload.copies import copied
+
 WASTE = 1.25
 """Times the size of a buffer that the memory may have that is kept for it: of an array a small part may be returned."""
 
@@ -21,12 +23,7 @@ def kept(buffer: PickleBuffer) -> memoryview:
     """Return the bytes of a buffer, which nobody changes and nobody can write to through what is returned."""
     if is_alone(buffer):
         return buffer.raw().toreadonly()
-    raw = buffer.raw()
-    numpy = sys.modules.get("numpy")
-    if numpy is None:
-        return memoryview(bytes(raw))
-    # As quick as it can be: into large pages, while other threads run.
-    return memoryview(numpy.frombuffer(raw, "u1").copy()).toreadonly()
+    return copied(buffer.raw()).toreadonly()
 
 
 def is_alone(buffer: PickleBuffer) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from nbcluster.errors import NBClusterError
 from nbcluster.payload import making
 from nbcluster.payload.classes import id_of
+from nbcluster.payload.copies import copied
 from nbcluster.payload.culprits import not_serializable
 from nbcluster.payload.functions import FUNCTIONS, LOADER, FunctionDumper, FunctionLoader, unreadable
 from nbcluster.payload.loading import Loading, home, reading
@@ -322,7 +323,7 @@ def _load(
 
 def _writable(buffer: Any) -> Any:
     """What was writable there must be so here; what was not is marked so in the pickle."""
-    return bytearray(buffer) if memoryview(buffer).readonly else buffer
+    return copied(buffer) if memoryview(buffer).readonly else buffer
 
 
 def _keeper(buffers: list[PickleBuffer]) -> Callable[[PickleBuffer], bool]:

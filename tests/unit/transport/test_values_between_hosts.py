@@ -435,6 +435,7 @@ def test_a_message_may_come_in_pieces_while_somebody_waits_for_it() -> None:
             plainsockets.receive(ours, 9, None)
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="other systems name it otherwise")
 def test_an_end_that_the_network_took_away_is_noticed_by_the_system() -> None:
     with socket.socket() as connected:
         plainsockets.watch_for_cuts(connected)
