@@ -24,6 +24,15 @@ MOST_LINES = 800
 SIGNS = {"done": "✓", "running": "▶", "failed": "✕", "cancelled": "–", "waiting": "○"}
 """Of a node's state, beside its colour."""
 
+MOST_GROUPS = 60
+"""Nodes that stand for several, of which is told what they stand for."""
+
+MOST_LISTED = 500
+"""Nodes that are told there, in all."""
+
+_RANK = {"failed": 0, "running": 1, "waiting": 2, "cancelled": 3, "done": 4}
+"""What one wants to see first."""
+
 WIDTH = 900
 BOX, BOX_HEIGHT, GAP, BETWEEN = 216, 36, 12, 26
 SQUARE, SQUARE_GAP = 14, 5
@@ -63,6 +72,10 @@ class NodeShown:
         return ": ".join(part for part in (self.lines, self.text) if part)
 
 
+Group = tuple[NodeShown, list[NodeShown]]
+"""A node that stands for others, and these."""
+
+
 @dataclass(frozen=True)
 class GraphShown:
     """A graph; `unit` is what its nodes are."""
@@ -75,7 +88,7 @@ def graph(shown: GraphShown) -> str:
     """The graph, to be unfolded; "" when it has less than two nodes."""
     if len(shown.nodes) < 2:
         return ""
-    nodes, notes = collapsed(shown)
+    nodes, notes, groups = _collapse(shown)
     said = summary(shown)
     places = placed(nodes)
     width = max(left + wide for left, _, wide, _ in places.values())
@@ -97,7 +110,7 @@ def graph(shown: GraphShown) -> str:
         f'<svg class="nbc-graph" role="img" aria-label="graph of {escape(said)}" '
         f'viewBox="-1 -1 {width + 2:g} {height + 2:g}" width="{width + 2:g}">{drawn}</svg></div>'
         f'<p class="nbc-dim nbc-note">{_legend(nodes)}; what needs a value stands below what makes it</p>{note}'
-        "</details>"
+        f"{_members(groups)}</details>"
     )
 
 
@@ -118,9 +131,16 @@ def _legend(nodes: Sequence[NodeShown]) -> str:
 
 def collapsed(shown: GraphShown) -> tuple[list[NodeShown], list[str]]:
     """At most MOST_NODES nodes and parts that stand for all, and what was summarised, in words."""
-    nodes, notes = list(shown.nodes), []
+    nodes, notes, _ = _collapse(shown)
+    return nodes, notes
+
+
+def _collapse(shown: GraphShown) -> tuple[list[NodeShown], list[str], list[Group]]:
+    """The same, and which of them stand for which."""
+    nodes, notes, groups = list(shown.nodes), [], []
     if len(nodes) > MOST_NODES:
-        nodes = _by_layers(nodes, shown.unit)
+        groups = _by_layers(nodes, shown.unit)
+        nodes = [node for node, _ in groups]
         notes.append(
             f"{len(shown.nodes):,} {shown.unit}s in {words.counted(len(nodes), 'node')}: "
             "those of one layer, or of neighbouring ones, are one"
@@ -137,10 +157,10 @@ def collapsed(shown: GraphShown) -> tuple[list[NodeShown], list[str]]:
         nodes[at] = replace(node, parts=())
     if cut:
         notes.append(f"{words.counted(cut, 'part')} of {words.counted(bars, shown.unit)} told in words alone")
-    return nodes, notes
+    return nodes, notes, groups
 
 
-def _by_layers(nodes: Sequence[NodeShown], unit: str) -> list[NodeShown]:
+def _by_layers(nodes: Sequence[NodeShown], unit: str) -> list[Group]:
     """One node for each layer, or each few neighbouring ones."""
     layers = layers_of(nodes)
     span = -(-(max(layers.values()) + 1) // MOST_NODES)
@@ -154,7 +174,8 @@ def _by_layers(nodes: Sequence[NodeShown], unit: str) -> list[NodeShown]:
         needs = {group_of[need] for node in members for need in node.needs if need in group_of} - {group}
         far = ", ".join(f"{states[state]:,} {state}" for state in SIGNS if states[state])
         text = words.counted(len(members), unit) if len(members) > 1 else members[0].text
-        made.append(NodeShown(group, members[0].label, text, tuple(sorted(needs)), _state_of(states), far))
+        stands = NodeShown(group, members[0].label, text, tuple(sorted(needs)), _state_of(states), far)
+        made.append((stands, members))
     return made
 
 
@@ -163,6 +184,31 @@ def _state_of(states: Mapping[str, int]) -> str:
     if any(states.get(state) for state in ("running",)) or (states.get("waiting") and states.get("done")):
         return "running" if not states.get("failed") else "failed"
     return next(state for state in ("failed", "waiting", "cancelled", "done") if states.get(state))
+
+
+def _members(groups: Sequence[Group]) -> str:
+    """What each node stands for that stands for several, to be unfolded: first what has failed or runs."""
+    several = [(node, members) for node, members in groups if len(members) > 1]
+    if not several:
+        return ""
+    several.sort(key=lambda group: _RANK[group[0].state])
+    told = several[:MOST_GROUPS]
+    most = MOST_LISTED // len(told)
+    unfolded = "".join(_group(node, members, most) for node, members in told)
+    left = f"<p>and {len(several) - len(told):,} nodes more</p>" if len(several) > len(told) else ""
+    return f'<details data-key="all"><summary>what each node stands for</summary>{unfolded}{left}</details>'
+
+
+def _group(node: NodeShown, members: Sequence[NodeShown], most: int) -> str:
+    ordered = sorted(members, key=lambda member: (_RANK[member.state], member.number))
+    items = "".join(f"<li>{SIGNS[member.state]} {escape(_told(member))}</li>" for member in ordered[:most])
+    if len(ordered) > most:
+        left = Counter(member.state for member in ordered[most:])
+        items += f"<li>and {', '.join(f'{count:,} more {state}' for state, count in left.items())}</li>"
+    return (
+        f'<details data-key="{node.number}"><summary>{SIGNS[node.state]} {escape(node.text)}: '
+        f"{escape(node.where)}</summary><ul>{items}</ul></details>"
+    )
 
 
 # -- where they are -------------------------------------------------------------------------------

@@ -103,6 +103,8 @@ background:var(--jp-layout-color2,rgba(128,128,128,.15));border:1px solid var(--
 .nbc .nbc-actions button[aria-disabled=true]{opacity:.6;cursor:default}
 .nbc .nbc-actions span{display:block}
 .nbc details{margin:2px 0}
+.nbc details details{margin-left:12px}
+.nbc details ul{margin:2px 0 4px;padding-left:14px;list-style:none}
 .nbc summary{cursor:pointer}
 .nbc .nbc-plots[hidden]{display:none}
 .nbc .nbc-plot{margin:2px 0}

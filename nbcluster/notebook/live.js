@@ -4,15 +4,18 @@ const PARTS = ["head", "bars", "engines", "graph", "curves", "errors"];
 const PATIENCE = 15000; // milliseconds that a server may take
 
 function show(part, html) {
-  const before = part.querySelector("details");
   const scroll = part.querySelector(".nbc-scroll");
-  const [wasOpen, left, top] = [before?.open, scroll?.scrollLeft ?? 0, scroll?.scrollTop ?? 0];
-  const focused = ["summary", ".nbc-scroll"].find((at) => part.querySelector(at)?.matches(":focus"));
+  const [left, top] = [scroll?.scrollLeft ?? 0, scroll?.scrollTop ?? 0];
+  const open = new Set([...part.querySelectorAll("details[open]")].map((details) => details.dataset.key ?? ""));
+  const focused = part.querySelector(":focus");
+  const [key, wasScroll] = [focused?.closest("details")?.dataset.key ?? "", focused?.matches(".nbc-scroll")];
   part.innerHTML = html;
-  const details = part.querySelector("details");
-  if (wasOpen && details) details.open = true;
-  part.querySelector(".nbc-scroll")?.scrollTo(left, top);
-  if (focused) part.querySelector(focused)?.focus({ preventScroll: true });
+  for (const details of part.querySelectorAll("details")) details.open = open.has(details.dataset.key ?? "");
+  const again = part.querySelector(".nbc-scroll");
+  again?.scrollTo(left, top);
+  if (!focused) return;
+  const all = [...part.querySelectorAll("details")].filter((details) => (details.dataset.key ?? "") === key);
+  (wasScroll ? again : all[0]?.querySelector("summary"))?.focus({ preventScroll: true });
 }
 
 // Where the page's Jupyter server is; undefined where the page comes from none.

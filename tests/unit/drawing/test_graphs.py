@@ -116,6 +116,34 @@ def test_what_has_failed_among_many_is_seen() -> None:
     assert next(node for node in few if node.state == "failed").where.endswith(", 1 failed")
 
 
+def test_what_a_node_stands_for_is_unfolded_and_what_failed_comes_first() -> None:
+    states = {700: "failed", 5: "running"}
+    nodes = tuple(
+        NodeShown(n.number, n.label, f"<b>{n.text}", n.needs, states.get(n.number, "done"))
+        for n in tree(900).nodes
+    )
+    drawn = graph(GraphShown(nodes))
+    listed = drawn.partition("what each node stands for")[2]
+    groups = re.findall(r"<details data-key=\"\d+\"><summary>(.*?)</summary><ul>(.*?)</ul>", listed)
+    assert [summary[0] for summary, _ in groups[:3]] == ["✕", "▶", "✓"]
+    failed = groups[0][1].split("</li>")
+    assert failed[0] == "<li>✕ line 700: &lt;b&gt;x700 (failed)"
+    assert "<b>" not in listed
+    told = sum(int(count.replace(",", "")) for count in re.findall(r"and ([\d,]+) more done", listed))
+    items = len(re.findall(r"<li>. line", listed))
+    single = sum(
+        list(layers_of(nodes).values()).count(layer) == 1 for layer in set(layers_of(nodes).values())
+    )
+    assert items + told + single == 900, "nothing is left out in silence"
+
+
+def test_what_many_nodes_stand_for_is_bounded_and_says_what_is_left_out() -> None:
+    listed = graph(chain(5_000)).partition("what each node stands for")[2]
+    assert listed.count("<ul>") == 60
+    assert "and 440 nodes more" in listed
+    assert "what each node stands for" not in graph(chain(400))
+
+
 def test_many_parts_are_told_in_words_alone() -> None:
     cut = NodeShown(
         1, "cell [1] line 2", "[f(n) for n in many]", (0,), "running", "", ("done",) * 900, "900 of 1,000"
