@@ -106,7 +106,10 @@ def headline(wait: Wait) -> list[str]:
         far = f"{counted(wait.done, wait.unit)} done"
     else:
         far = f"{wait.done:,} of {counted(wait.total, wait.unit)}"
-    failed = f"{wait.failed:,} failed" if wait.failed else ""
+    what = (
+        "did not succeed" if wait.ended == "interrupted" else "failed"
+    )  # some were stopped, and some may have failed
+    failed = f"{wait.failed:,} {what}" if wait.failed else ""
     if wait.ended:
         how = {"done": "took", "failed": "failed after", "interrupted": "interrupted after"}[wait.ended]
         time = f"{how} {duration(wait.seconds)}"

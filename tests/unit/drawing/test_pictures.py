@@ -202,6 +202,10 @@ def test_the_largest_picture_is_under_200_kilobytes() -> None:
         (Wait("map of f", 6, 6, 0, "item", 90.0, "done"), "6 of 6 items, took 90 s, 15 s each"),
         (Wait("cell", 0, 2, 0, "call", 7300.0, "interrupted"), "0 of 2 calls, interrupted after 2 h 1 min"),
         (Wait("cell", 1, 2, 1, "call", 1.0, "failed"), "1 of 2 calls, 1 failed, failed after 1.0 s"),
+        (
+            Wait("cell [4]", 16, 16, 16, "engine", 29.0, "interrupted"),
+            "16 of 16 engines, 16 did not succeed, interrupted after 29 s, 0.6/s",
+        ),
     ],
 )
 def test_headlines(wait: Wait, said: str) -> None:
