@@ -88,9 +88,13 @@ class PromptStream(OutStream):  # type: ignore[misc]  # ipykernel's classes are 
         ready.register(self._fid, select.POLLIN)
         while self._should_watch:
             ready.poll()
-            with self._raw_lock:
-                came = self._read_raw(self.raw_belongs_to())
-            os.write(self._original_stdstream_copy, came)
+            self.read_once()
+
+    def read_once(self) -> None:
+        """Read what is there, for whoever runs."""
+        with self._raw_lock:
+            came = self._read_raw(self.raw_belongs_to)
+        os.write(self._original_stdstream_copy, came)
 
     def take_raw(self, call: RunningCall | None) -> None:
         """Read what has been written to the descriptor until now: a call's, or the cell's that runs here.
@@ -100,17 +104,22 @@ class PromptStream(OutStream):  # type: ignore[misc]  # ipykernel's classes are 
         if self._fid is None or os.getpid() != self._master_pid:
             return
         with self._raw_lock:
-            came = self._read_raw(call)
+            came = self._read_raw(lambda: call)
         if came:
             os.write(self._original_stdstream_copy, came)
 
-    def _read_raw(self, call: RunningCall | None) -> bytes:
-        """Read what is in the pipe now, and no more: who writes without end shall hold nobody up."""
+    def _read_raw(self, belongs_to: Callable[[], RunningCall | None]) -> bytes:
+        """Read what is in the pipe now, and no more: who writes without end shall hold nobody up.
+
+        Whose it is, is asked when it has been read: what writes waits at its end until this has been put away, and
+        before that another may have ended and this one begun.
+        """
         size = int.from_bytes(ioctl(self._fid, termios.FIONREAD, bytes(4)), sys.byteorder)
         if not size or not self._should_watch:
             return b""  # another thread was quicker; or the stream is closed, which writes to wake this one
         came = os.read(self._fid, size)
         text = self._raw_decoder.decode(came)
+        call = belongs_to()
         if call is not None:
             call.output.write(self.name, text)
         else:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
+import os
+import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ipykernel.iostream import OutStream
 
+from nbcluster.engine import outstream
 from nbcluster.engine.outstream import BATCH, PROMPT, PromptStream
 
 
@@ -54,3 +59,41 @@ def test_a_clean_stream_is_not_flushed(stream: Counted) -> None:
     stream.write("b")
     stream.flush()
     assert stream.flushes == 2
+
+
+class Said:
+    """A call that notes what is put away as its output."""
+
+    def __init__(self, name: str, told: list[tuple[str, str, str]]) -> None:
+        self._name = name
+        self._told = told
+        self.output = self
+
+    def write(self, stream: str, text: str) -> None:
+        self._told.append((self._name, stream, text))
+
+
+def test_what_was_written_while_a_pipe_was_looked_at_is_of_the_call_that_wrote_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told: list[tuple[str, str, str]] = []
+    running = [Said("first", told)]
+    reading, writing = os.pipe()
+    stream = Counted()
+    stream.name, stream._fid, stream._should_watch = "stdout", reading, True
+    stream._raw_lock, stream._raw_decoder = threading.Lock(), codecs.getincrementaldecoder("utf-8")()
+    stream.raw_belongs_to = lambda: running[0]  # type: ignore[assignment,return-value]
+    look = outstream.ioctl
+
+    def ioctl(*args: Any) -> Any:
+        running[0] = Said("second", told)  # the first has ended, and this one has begun and writes
+        os.write(writing, b"of the second")
+        return look(*args)
+
+    monkeypatch.setattr(outstream, "ioctl", ioctl)
+    with (tmp_path / "copy").open("wb") as copy:
+        stream._original_stdstream_copy = copy.fileno()
+        stream.read_once()
+    os.close(reading)
+    os.close(writing)
+    assert told == [("second", "stdout", "of the second")]
