@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import time
-from collections import deque
+from heapq import heappop, heappush
 
 from benchmarks.measurements.base import Bar, Measurement, Samples
 from benchmarks.systems.base import System
@@ -41,10 +41,11 @@ BATCH = 1000
 """Calls in a message of the client."""
 ANSWERS = 100
 """Results in a message of an engine."""
-TOGETHER = 16
-"""Engines, at most, whose messages a controller finds in one round of its loop: what they say is one step."""
 SECONDS = 1e-4
-"""What each call is said to have taken."""
+"""What each call takes on its engine."""
+HANDLING = 2e-5
+"""What a controller takes for each call that ends. What engines have answered by then it finds in the next round of its
+loop, and that is one step."""
 
 
 def run(system: System, run_id: str) -> Samples:
@@ -119,7 +120,7 @@ def one_call() -> float:
 
 
 class _Engines:
-    """Engines that answer in turn.
+    """Engines that take their time, and a controller that takes its.
 
     What they tell a scheduler is noted, and told to another once more for the clock: it decides the same, and a look
     at the clock of the CPU takes longer than a small step.
@@ -131,7 +132,9 @@ class _Engines:
         self._inputs: list[Input] = []
         self._lives: dict[EngineNumber, Incarnation] = {}
         self._sent: dict[EngineNumber, dict[TaskId, CallRun]] = {}
-        self._turns: deque[EngineNumber] = deque()
+        self._now = 0.0
+        self._due: list[tuple[float, EngineNumber]] = []
+        """When each engine that computes answers next."""
         self.step(Add(engines, KernelSpecRef()))
         self._first = len(self._inputs)
 
@@ -158,9 +161,10 @@ class _Engines:
                     self._lives[number], self._sent[number] = life, {}
                     self.step(EngineReady(number, life, "python", "python3", "here", True))
                 case RunCalls(number, _, runs):
-                    if not self._sent[number]:
-                        self._turns.append(number)
+                    was_idle = not self._sent[number]
                     self._sent[number].update((run.task, run) for run in runs)
+                    if was_idle:
+                        self._go_on(number)
                 case TakeBackCalls(number, _, refs):
                     self._give_back(number, refs)
                 case TellCallsDone(_, ends):
@@ -171,22 +175,31 @@ class _Engines:
 
     def answer_all(self) -> None:
         """Answer until nothing is left."""
-        while self._turns:
-            speakers = [self._turns.popleft() for _ in range(min(TOGETHER, len(self._turns)))]
-            self.step(EnginesAnswered(tuple(self._answer_of(number) for number in speakers)))
+        while self._due:
+            self._now = max(self._now, self._due[0][0])
+            speakers = []
+            while self._due and self._due[0][0] <= self._now:
+                speakers.append(heappop(self._due)[1])
+            answers = tuple(self._answer_of(number) for number in speakers if self._sent[number])
+            if answers:
+                self._now += HANDLING * sum(len(answer.results) for answer in answers)
+                self.step(EnginesAnswered(answers))
 
     def _answer_of(self, number: EngineNumber) -> CallsAnswered:
         sent = self._sent[number]
         runs = [sent.pop(name) for name in list(sent)[:ANSWERS]]
         if sent:
-            self._turns.append(number)
+            self._go_on(number)
         results = tuple(CallReturn(run.task, run.attempt, Returned(8), SECONDS) for run in runs)
         return CallsAnswered(number, self._lives[number], results)
 
+    def _go_on(self, number: EngineNumber) -> None:
+        """An engine begins what it is to answer in one message."""
+        takes = SECONDS * min(len(self._sent[number]), ANSWERS)
+        heappush(self._due, (self._now + takes, number))
+
     def _give_back(self, number: EngineNumber, refs: tuple[CallRef, ...]) -> None:
         back = tuple(ref for ref in refs if self._sent[number].pop(ref.task, None) is not None)
-        if not self._sent[number] and number in self._turns:
-            self._turns.remove(number)
         self.step(CallsGivenBack(number, self._lives[number], back))
 
 
