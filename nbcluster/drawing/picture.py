@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from html import escape
 
 from nbcluster.core.board import Board
@@ -74,11 +75,15 @@ class Picture:
         """One static HTML with SVG, which needs neither JavaScript nor a network."""
         drawn = self.parts()
         svg = drawing(self.board.strips, self.board.scope)
+        text = self.text()
+        # Its own style hides its image, and no other's: beside it may be one whose style was taken out.
+        own = f"nbc-{sha256(f'{text}{svg}'.encode()).hexdigest()[:12]}"
         return (
-            f'<style>{CSS}</style><div class="nbc" role="group" aria-label="{escape(self.text().splitlines()[0])}">'
+            f"<style>{CSS}.{own} .nbc-plain{{display:none}}</style>"
+            f'<div class="nbc {own}" role="group" aria-label="{escape(text.splitlines()[0])}">'
             f"{drawn['head']}{drawn['bars']}{drawn['engines'] if self._is_now else ''}{drawn['curves']}"
             f"{self.stream(svg)}{drawn['graph']}{drawn['errors']}"
-            f"{plain(self._bars, self._names, svg, self.board.strips, self.text())}</div>"
+            f"{plain(self._bars, self._names, svg, self.board.strips, text)}</div>"
         )
 
     def stream(self, svg: str = "") -> str:

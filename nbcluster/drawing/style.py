@@ -135,7 +135,6 @@ outline:2px solid var(--jp-brand-color1,#0072B2);outline-offset:-2px}
 .nbc .nbc-underline{text-decoration:underline}
 .nbc .nbc-struck{text-decoration:line-through}
 .nbc .nbc-inverse{filter:invert(1);background:var(--jp-layout-color1,transparent)}
-.nbc .nbc-plain{display:none}
 .nbc .nbc-said{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 """
     + "\n".join(

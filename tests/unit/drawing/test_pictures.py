@@ -13,6 +13,7 @@ from nbcluster.core.board import Board
 from nbcluster.drawing import words
 from nbcluster.drawing.parts import MOST_BARS
 from nbcluster.drawing.picture import PARTS, Picture
+from nbcluster.drawing.style import CSS
 from nbcluster.drawing.words import Wait
 from nbcluster.ids import EngineNumber
 from nbcluster.protocol.feed import Bar, Curve, EngineLoad, Failure, Item, Lane, Scope, Strip, WorkTold
@@ -105,7 +106,9 @@ def test_where_styles_are_taken_out_an_image_says_the_same() -> None:
     fills = [each.get("fill") for each in image.findall(".//{*}rect")]
     assert {"#0072B2", "#D55E00", "#7F7F7F", "#56B4E9"} <= set(fills)
     assert [each.get("class") for each in image.findall(".//{*}path") if each.get("class")] == ["nbc-c0"]
-    assert ".nbc .nbc-plain{display:none}" in html, "where they are kept it is not seen"
+    [own] = re.findall(r'<div class="nbc (nbc-[0-9a-f]{12})"', html)
+    assert f".{own} .nbc-plain{{display:none}}" in html, "where they are kept it is not seen"
+    assert "nbc-plain" not in CSS, "what a live view brings into the page hides no image of another picture"
     left = re.sub(r"<style.*?</style>|<[^>]*>", "\n", html, flags=re.S)
     assert "0 s" not in [line.strip() for line in left.splitlines()], "no words of the drawing stand alone"
 
