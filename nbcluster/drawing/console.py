@@ -11,8 +11,11 @@ from nbcluster.drawing import ansi, words
 from nbcluster.drawing.plainhtml import is_plain
 from nbcluster.drawing.style import CSS
 
-MOST_BYTES = 150_000
+MOST_BYTES = 100_000
 """Of the text of all parts, as HTML."""
+
+MOST_TEXT = 50_000
+"""Bytes of it in lines, beside the HTML in the notebook's file."""
 
 OPEN_LINES = 24
 """When all parts together have no more lines, they are unfolded."""
@@ -97,13 +100,21 @@ def _part(part: Said, room: int, rest: str, is_open: bool) -> str:
     return f"<details{opened}><summary>{escape(part.name)}: {far}</summary>{body}</details>"
 
 
-def text(parts: Sequence[Said]) -> str:
-    """The same in lines, each with the name of its engine."""
+def text(parts: Sequence[Said], rest: str = "") -> str:
+    """The same in lines, each with the name of its engine; `rest` is where the user finds what is left out."""
     lines = []
     for part in parts:
-        if part.lines_left_out:
-            lines.append(f"[{part.name}] … {words.counted(part.lines_left_out, 'earlier line')}")
-        lines += [f"[{part.name}] {ansi.plain(line)}" for line in part.lines]
+        room, kept = MOST_TEXT // len(parts), []
+        for line in reversed(part.lines):
+            told = f"[{part.name}] {ansi.plain(line)}"
+            room -= len(told.encode()) + 1
+            if room < 0:
+                break
+            kept.append(told)
+        if left_out := part.lines_left_out + len(part.lines) - len(kept):
+            more = f"; see {rest}" if rest else ""
+            lines.append(f"[{part.name}] … {words.counted(left_out, 'earlier line')}{more}")
+        lines += reversed(kept)
         for image in part.images:
             told = part.said.get(image, "(an image)")
             lines += [f"[{part.name}] {line}" for line in told.splitlines()]

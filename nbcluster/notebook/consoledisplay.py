@@ -93,7 +93,7 @@ class ConsoleDisplay(CellDisplay):
             parts = self._parts()
             data = {
                 "text/html": drawing.html(parts, "cluster.last.output"),
-                "text/plain": drawing.text(parts),
+                "text/plain": drawing.text(parts, "cluster.last.output"),
             }
             self._emit((), Show(data, display_id=self._key, update=self._is_shown))
             stays = self._taken()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nbcluster.drawing import ansi
-from nbcluster.drawing.console import MOST_BYTES, Said, html, is_image, text
+from nbcluster.drawing.console import MOST_BYTES, MOST_TEXT, Said, html, is_image, text
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "console"
 DOT = "data:image/png;base64,iVBORw0KGgo="
@@ -68,6 +68,10 @@ def test_what_is_long_is_folded_and_bounded_and_says_so() -> None:
     assert drawn.count("engine 3: 1,000 lines") == 1
     assert drawn.count("earlier lines not shown; see cluster.last.output") == 16
     assert drawn.count("line 999") == 16, "the last ones are kept"
+    lines = text(parts, "cluster.last.output").splitlines()
+    assert len("\n".join(lines).encode()) < MOST_TEXT + 2_000
+    assert sum(line.endswith("earlier lines; see cluster.last.output") for line in lines) == 16
+    assert sum("line 999 " in line for line in lines) == 16
 
 
 def test_only_images_are_images() -> None:
