@@ -11,10 +11,10 @@ from nbcluster.drawing import ansi, words
 from nbcluster.drawing.plainhtml import is_plain
 from nbcluster.drawing.style import CSS
 
-MOST_BYTES = 100_000
+MOST_BYTES = 70_000
 """Of the text of all parts, as HTML."""
 
-MOST_TEXT = 50_000
+MOST_TEXT = 30_000
 """Bytes of it in lines, beside the HTML in the notebook's file."""
 
 OPEN_LINES = 24
