@@ -239,15 +239,8 @@ def succeed(ledger: Ledger, call: Call, outcome: Returned) -> None:
     call.outcome = outcome
     call.state = _DONE
     ledger.open_calls -= 1
-    sources = call.sources
-    if sources:
-        for source in sources:
-            needed = source.needed = source.needed - 1
-            if not needed:
-                source.takers = None
-                if not source.held:
-                    let_go(ledger, source)
-        call.sources = ()
+    if call.sources:
+        _let_inputs_go(ledger, call)
     waiters = call.waiters
     if waiters is not None:
         freed = ledger.freed

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbcluster.errors import ControllerLost, NBClusterError, UsageError
 from nbcluster.notebook.audience import Audience
-from nbcluster.notebook.panelorders import See, read_order
+from nbcluster.notebook.panelorders import read_see
 
 if TYPE_CHECKING:
     from nbcluster.client.records import Described
@@ -46,12 +46,9 @@ class NamesDesk:
 
     def take(self, content: dict[str, Any]) -> None:
         """Hear whether a view is seen; nothing else can be done there."""
-        try:
-            order = read_order(content)
-        except NBClusterError:
-            return
-        if isinstance(order, See):
-            self._audience.hear(order.view, order.on)
+        see = read_see(content)
+        if see is not None:
+            self._audience.hear(see.view, see.on)
             self._go_on()
 
     def _go_on(self) -> None:

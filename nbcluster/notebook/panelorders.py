@@ -37,6 +37,15 @@ class See:
 PanelOrder = Start | Connect | Add | Scale | Restart | Interrupt | Stop | Confirm | Dismiss | See
 
 
+def read_see(content: Mapping[str, Any]) -> See | None:
+    """Whether a view says that it is seen; None for anything else, where nothing else can be done."""
+    try:
+        order = read_order(content)
+    except UsageError:
+        return None
+    return order if isinstance(order, See) else None
+
+
 def read_order(content: Mapping[str, Any]) -> PanelOrder:
     """Read one message of the page.
 

@@ -12,7 +12,7 @@ from nbcluster.core.board import Board
 from nbcluster.drawing.picture import Picture
 from nbcluster.errors import NBClusterError
 from nbcluster.notebook.audience import GRACE, Audience
-from nbcluster.notebook.panelorders import See, read_order
+from nbcluster.notebook.panelorders import read_see
 
 WORK_TYPES = (("nbcluster.client.worknow", "WorkNow"),)
 
@@ -48,12 +48,9 @@ class WorkDesk:
 
     def take(self, content: dict[str, Any]) -> None:
         """Hear whether a view is seen; nothing else can be done there."""
-        try:
-            order = read_order(content)
-        except NBClusterError:
-            return
-        if isinstance(order, See):
-            self._audience.hear(order.view, order.on)
+        see = read_see(content)
+        if see is not None:
+            self._audience.hear(see.view, see.on)
             self._begin()
 
     async def close(self) -> None:
